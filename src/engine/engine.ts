@@ -1,0 +1,28 @@
+import type { Abi } from "./generated/abi.ts"
+import { PRISM_WASM_BASE64 } from "./generated/prism-wasm.ts"
+
+let compiled: WebAssembly.Module | undefined
+
+/** One instance of the WebAssembly engine with a memory of its own. A collection owns one and drops it when it is
+ *  closed: linear memory never shrinks, so dropping the instance is what gives memory back. */
+export class Engine {
+  readonly abi: Abi
+  #bytes: Uint8Array
+
+  constructor() {
+    compiled ??= new WebAssembly.Module(Uint8Array.from(atob(PRISM_WASM_BASE64), (character) => character.charCodeAt(0)))
+    this.abi = new WebAssembly.Instance(compiled, {}).exports as unknown as Abi
+    this.#bytes = new Uint8Array(this.abi.memory.buffer)
+  }
+
+  /** All of linear memory. Never keep it over a call into the engine: growing memory detaches it. */
+  get bytes(): Uint8Array {
+    if (this.#bytes.buffer !== this.abi.memory.buffer) this.#bytes = new Uint8Array(this.abi.memory.buffer)
+    return this.#bytes
+  }
+
+  /** Bytes of linear memory that open structures hold. */
+  get memoryInUse(): number {
+    return this.abi.regionPagesInUse() * 65_536
+  }
+}
