@@ -4,9 +4,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import asc from "assemblyscript/asc"
 
 const target = process.argv.includes("--debug") ? "debug" : "release"
-const { error, stderr } = await asc.main(["--config", "asconfig.json", "--target", target])
+const { error } = await asc.main(["--config", "asconfig.json", "--target", target], { stderr: process.stderr })
 if (error) {
-  process.stderr.write(stderr.toString())
   process.stderr.write(`Error: ${error.message}\n`)
   process.exit(1)
 }

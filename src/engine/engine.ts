@@ -10,7 +10,9 @@ export class Engine {
   #bytes: Uint8Array
 
   constructor() {
-    compiled ??= new WebAssembly.Module(Uint8Array.from(atob(PRISM_WASM_BASE64), (character) => character.charCodeAt(0)))
+    compiled ??= new WebAssembly.Module(
+      Uint8Array.from(atob(PRISM_WASM_BASE64), (character) => character.charCodeAt(0)),
+    )
     this.abi = new WebAssembly.Instance(compiled, {}).exports as unknown as Abi
     this.#bytes = new Uint8Array(this.abi.memory.buffer)
   }
