@@ -2,4 +2,15 @@
 import { abort } from "./abort";
 abort; // named by asconfig.json ("use"); the import alone makes the compiler see it
 
-export { regionAlloc, regionFree, regionPagesInUse } from "./region";
+export { regionAlloc, regionFree, regionCapacity, regionPagesInUse } from "./region";
+
+export {
+  docSetNew, docSetFree, docSetAdd, docSetRemove, docSetHas, docSetCount, docSetLength, docSetFill, docSetSeal,
+  docSetAnd, docSetAndNot, docSetOr, docSetGrow,
+} from "./doc-set";
+
+export { crc32c } from "./crc32c";
+
+export {
+  blobHeaderBytes, blobBegin, blobAddSection, blobFinish, blobCheck, blobKind, blobVersion, section, sectionLength,
+} from "./blob";
