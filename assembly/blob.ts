@@ -9,9 +9,9 @@
 //  24..          section table, 24 bytes an entry, in the order of offsets
 //                  0..4   u32  id       unique in the blob
 //                  4..8   u32  crc      CRC-32C of the section's bytes
-//                  8..16  u64  offset   from the beginning of the blob, a multiple of 16
+//                  8..16  u64  offset   from the beginning of the blob, a multiple of 64, the bytes of a cache line
 //                 16..24  u64  length   in bytes
-//   then the sections; bytes between them, and up to a multiple of 16 at the end, are 0.
+//   then the sections; bytes between them, and up to a multiple of 64 at the end, are 0.
 import { crc32c } from "./crc32c";
 
 const MAGIC_OFFSET: usize = 0;
@@ -27,6 +27,7 @@ const ENTRY_CRC_OFFSET: usize = 4;
 const ENTRY_OFFSET_OFFSET: usize = 8;
 const ENTRY_LENGTH_OFFSET: usize = 16;
 const SECTIONS_MAX: u32 = 1024;
+const ALIGNMENT: usize = 64;
 
 /** What `blobCheck` returns. */
 export const BLOB_OK: i32 = 0;
@@ -37,7 +38,7 @@ export const BLOB_VERSION: i32 = 4; // sound, but of another layout
 export const BLOB_TABLE_DAMAGED: i32 = 5; // sections outside the blob, overlapping, unaligned
 export const BLOB_SECTION_DAMAGED: i32 = 6; // the bytes of a section are not those that were written
 
-@inline function align16(bytes: usize): usize { return (bytes + 15) & ~15; }
+@inline function aligned(bytes: usize): usize { return (bytes + ALIGNMENT - 1) & ~(ALIGNMENT - 1); }
 @inline function entry(blob: usize, slot: u32): usize { return blob + TABLE_OFFSET + <usize>slot * ENTRY_BYTES; }
 
 function headerCrc(blob: usize): u32 {
@@ -52,9 +53,9 @@ function isZero(from: usize, to: usize): bool {
 
 // Writing: blobBegin, blobAddSection in ascending order, the sections' bytes, blobFinish.
 
-/** Where the first section may begin: bytes of header and table, a multiple of 16. */
+/** Where the first section may begin: bytes of header and table, a multiple of 64. */
 export function blobHeaderBytes(sectionCount: u32): usize {
-  return align16(TABLE_OFFSET + <usize>sectionCount * ENTRY_BYTES);
+  return aligned(TABLE_OFFSET + <usize>sectionCount * ENTRY_BYTES);
 }
 
 /** Writes the header to zeroed memory. */
@@ -65,7 +66,7 @@ export function blobBegin(blob: usize, magic: u32, kind: u16, version: u16): voi
   store<u32>(blob, 0, SECTION_COUNT_OFFSET);
 }
 
-/** Enters the next section; returns the offset (a multiple of 16) at which the one after it may begin. */
+/** Enters the next section; returns the offset (a multiple of 64) at which the one after it may begin. */
 export function blobAddSection(blob: usize, id: u32, offset: usize, length: usize): usize {
   const slot = load<u32>(blob, SECTION_COUNT_OFFSET);
   const at = entry(blob, slot);
@@ -73,7 +74,7 @@ export function blobAddSection(blob: usize, id: u32, offset: usize, length: usiz
   store<u64>(at, <u64>offset, ENTRY_OFFSET_OFFSET);
   store<u64>(at, <u64>length, ENTRY_LENGTH_OFFSET);
   store<u32>(blob, slot + 1, SECTION_COUNT_OFFSET);
-  return align16(offset + length);
+  return aligned(offset + length);
 }
 
 /** Writes checksums and total length, once every byte of every section stands. */
@@ -110,15 +111,15 @@ export function blobCheck(blob: usize, length: usize, magic: u32, version: u16):
     const at = entry(blob, slot);
     const offset = load<u64>(at, ENTRY_OFFSET_OFFSET);
     const bytes = load<u64>(at, ENTRY_LENGTH_OFFSET);
-    if ((offset & 15) != 0 || offset < end || offset > stated || bytes > stated - offset) return BLOB_TABLE_DAMAGED;
-    if (offset - end > 15 || !isZero(blob + <usize>end, blob + <usize>offset)) return BLOB_TABLE_DAMAGED;
+    if ((offset & (ALIGNMENT - 1)) != 0 || offset < end || offset > stated || bytes > stated - offset) return BLOB_TABLE_DAMAGED;
+    if (offset - end >= ALIGNMENT || !isZero(blob + <usize>end, blob + <usize>offset)) return BLOB_TABLE_DAMAGED;
     for (let other: u32 = 0; other < slot; other++) {
       if (load<u32>(entry(blob, other), ENTRY_ID_OFFSET) == load<u32>(at, ENTRY_ID_OFFSET)) return BLOB_TABLE_DAMAGED;
     }
     if (load<u32>(at, ENTRY_CRC_OFFSET) != crc32c(blob + <usize>offset, <usize>bytes, 0)) return BLOB_SECTION_DAMAGED;
     end = offset + bytes;
   }
-  if (stated - end > 15 || !isZero(blob + <usize>end, blob + <usize>stated)) return BLOB_TABLE_DAMAGED;
+  if (stated - end >= ALIGNMENT || !isZero(blob + <usize>end, blob + <usize>stated)) return BLOB_TABLE_DAMAGED;
   return BLOB_OK;
 }
 

@@ -4,11 +4,11 @@
 // in ascending order of address, so that neighbours coalesce when they are freed. Allocation is first fit, which keeps
 // long-lived regions low and the top of memory free. There are tens of regions, not millions: a linear list will do.
 //
-//   header, in front of the bytes that the caller sees, 16 bytes
+//   header, in front of the bytes that the caller sees, a cache line of 64 bytes
 //     0..4   u32  pages   of the whole region, header included
 //     4..8   u32  state   IN_USE, or FREE
 //     8..12  u32  next    first page of the next free region, 0 at the end of the list; FREE regions only
-//    12..16       unused
+//    12..64       unused
 //
 // Places are counted in pages, because 65,536 of them do not fit an address. The last page of the 4 GiB is never used:
 // so the end of every region is an address too.
@@ -16,7 +16,7 @@
 const PAGE_BITS: u32 = 16;
 const PAGE_BYTES: usize = 1 << PAGE_BITS;
 const PAGES_MAX: u32 = 65_535;
-const HEADER_BYTES: usize = 16;
+const HEADER_BYTES: usize = 64;
 const PAGES_OFFSET: usize = 0;
 const STATE_OFFSET: usize = 4;
 const NEXT_OFFSET: usize = 8;
@@ -43,7 +43,7 @@ let pagesInUse: u32 = 0;
   store<u32>(address(page), next, NEXT_OFFSET);
 }
 
-/** Takes `bytes` zeroed bytes, 16-byte aligned. Returns their address, or 0 when the 4 GiB are used up. */
+/** Takes `bytes` zeroed bytes, aligned to a cache line of 64. Returns their address, or 0 when the 4 GiB are used up. */
 export function regionAlloc(bytes: usize): usize {
   const wanted64 = (<u64>bytes + HEADER_BYTES + PAGE_BYTES - 1) >> PAGE_BITS;
   if (wanted64 > <u64>PAGES_MAX) return 0;

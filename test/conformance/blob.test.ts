@@ -10,7 +10,7 @@ const expected = { what: "test segment", magic: 0x54534554, version: 3 }
 function build(engine: Engine, sections: Uint8Array[], version = expected.version): Uint8Array {
   const { abi } = engine
   const headerBytes = abi.blobHeaderBytes(sections.length)
-  const blob = abi.regionAlloc(headerBytes + sections.reduce((sum, { length }) => sum + length + 15, 0)) >>> 0
+  const blob = abi.regionAlloc(headerBytes + sections.reduce((sum, { length }) => sum + length + 63, 0)) >>> 0
   abi.blobBegin(blob, expected.magic, 0, version)
   let offset = headerBytes
   for (const [id, bytes] of sections.entries()) {
@@ -23,14 +23,19 @@ function build(engine: Engine, sections: Uint8Array[], version = expected.versio
   return bytes
 }
 
-const contents = [new Uint8Array(0), Uint8Array.of(1, 2, 3), Uint8Array.from({ length: 64 }, (_, i) => i), Uint8Array.of(9)]
+const contents = [
+  new Uint8Array(0),
+  Uint8Array.of(1, 2, 3),
+  Uint8Array.from({ length: 64 }, (_, i) => i),
+  Uint8Array.of(9),
+]
 
-test("sections come back by their id, 16-byte aligned", () => {
+test("sections come back by their id, aligned to 64 bytes", () => {
   const engine = new Engine()
   const blob = openBlob(engine, build(engine, contents), expected)
   for (const [id, bytes] of contents.entries()) {
     const at = engine.abi.section(blob, id) >>> 0
-    expect(at % 16).toBe(0)
+    expect(at % 64).toBe(0)
     expect(engine.abi.sectionLength(blob, id)).toBe(bytes.length)
     expect(copyOut(engine, at, bytes.length)).toEqual(bytes)
   }

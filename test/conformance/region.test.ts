@@ -23,14 +23,14 @@ test("regions never overlap, are zeroed and aligned, and all pages come back", (
     } else {
       const bytes = random.below(random.unit() < 0.1 ? 20 * PAGE_BYTES : 2 * PAGE_BYTES)
       const region = engine.abi.regionAlloc(bytes) >>> 0
-      expect(region % 16).toBe(0)
+      expect(region % 64).toBe(0)
       expect(region + bytes).toBeLessThanOrEqual(engine.bytes.length)
       expectFilled(engine, region, bytes, 0)
       const mark = 1 + (step % 255)
       engine.bytes.fill(mark, region, region + bytes)
       open.push({ region, bytes, mark })
     }
-    const pages = open.reduce((sum, { bytes }) => sum + Math.ceil((bytes + 16) / PAGE_BYTES), 0)
+    const pages = open.reduce((sum, { bytes }) => sum + Math.ceil((bytes + 64) / PAGE_BYTES), 0)
     expect(engine.memoryInUse).toBe(pages * PAGE_BYTES)
   }
   const sorted = open.toSorted((a, b) => a.region - b.region)
@@ -54,7 +54,7 @@ test("regions that come and go for ever do not let memory grow for ever", () => 
       engine.abi.regionFree(taken?.region ?? 0)
       pagesOpen -= taken?.pages ?? 0
     }
-    open.push({ region: engine.abi.regionAlloc(pages * PAGE_BYTES - 16), pages })
+    open.push({ region: engine.abi.regionAlloc(pages * PAGE_BYTES - 64), pages })
     pagesOpen += pages
     peakPages = Math.max(peakPages, pagesOpen)
   }
@@ -92,6 +92,6 @@ test("freeing twice, or what is no region, traps", () => {
   expect(() => engine.abi.regionFree(a)).toThrow(WebAssembly.RuntimeError)
   engine.abi.regionFree(b)
   expect(() => engine.abi.regionFree(b)).toThrow(WebAssembly.RuntimeError)
-  expect(() => engine.abi.regionFree(c + 16)).toThrow(WebAssembly.RuntimeError)
+  expect(() => engine.abi.regionFree(c + 64)).toThrow(WebAssembly.RuntimeError)
   expect(() => engine.abi.regionFree(0)).not.toThrow()
 })
