@@ -1,0 +1,65 @@
+// What a runtime brings for local files: system calls, no decisions. Types only.
+//
+// Paths are the system's own. Errors carry the system's code in `code`, as in "ENOENT". What is made is made with mode
+// 0600 for files and 0700 for folders.
+
+export interface Disk {
+  /** Absolute form of a path that a user typed. */
+  resolve(path: string): string
+  parent(path: string): string
+  name(path: string): string
+  join(directory: string, name: string): string
+  /** Follows links. Undefined where nothing is there. */
+  stat(path: string): Promise<{ readonly kind: "file" | "directory" | "other"; readonly size: number } | undefined>
+  /** Does not follow links: names of what is directly in a folder. */
+  list(path: string): Promise<{ readonly name: string; readonly kind: "file" | "directory" | "other" }[]>
+  openRead(path: string): Promise<DiskReader>
+  /** Streams a file from its beginning to its end; a pipe or device too. */
+  stream(path: string): Promise<ReadableStream<Uint8Array>>
+  /** Opens a file that is there for writing at its end, which is at `length` afterwards. */
+  openAppend(path: string, length: number): Promise<DiskWriter>
+  /** O_CREAT | O_EXCL: fails with EEXIST where the name is taken, by a dangling link too. */
+  createExclusive(path: string): Promise<DiskWriter>
+  rename(from: string, to: string): Promise<void>
+  /** Another name for a file; fails with EEXIST where the name is taken. */
+  link(from: string, to: string): Promise<void>
+  unlink(path: string): Promise<void>
+  makeDirectory(path: string): Promise<void>
+  /** Fails where something is in it. */
+  removeDirectory(path: string): Promise<void>
+  /** With all that is in it; an absent one is fine. */
+  removeTree(path: string): Promise<void>
+  syncDirectory(path: string): Promise<void>
+  freeBytes(path: string): Promise<number | undefined>
+  /** Who this process is, as far as the platform tells. */
+  self(): Promise<ProcessIdentity>
+  /** Whether a process with this id runs here now, with its start time where the platform tells. */
+  findProcess(pid: number): Promise<{ readonly startTime: string | undefined } | undefined>
+}
+
+export interface DiskReader {
+  readonly size: number
+  /** Reads into all of `target` from `position` on, as far as the file goes; returns how many bytes that were. */
+  read(target: Uint8Array, position: number): Promise<number>
+  close(): Promise<void>
+}
+
+export interface DiskWriter {
+  /** Writes all of `bytes` at the end. */
+  write(bytes: Uint8Array): Promise<void>
+  sync(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Tells one process from every other, also from a later one with the same id. */
+export interface ProcessIdentity {
+  readonly pid: number
+  /** The machine's id, else its host name. */
+  readonly machine: string
+  /** Another after each start of the machine. Linux only. */
+  readonly bootId: string | undefined
+  /** Process ids are unique within it. Linux only. */
+  readonly pidNamespace: string | undefined
+  /** When the process started, in the platform's unit. Linux only. */
+  readonly startTime: string | undefined
+}

@@ -1,0 +1,121 @@
+import { PrismError } from "../base/errors.ts"
+import type { Files } from "../runtime.ts"
+import type { Disk } from "./disk.ts"
+import { isCode, isWithoutLinks, makeDirectories, randomHex, unlinkIfThere } from "./local-storage.ts"
+import { attempt, systemError } from "./system-error.ts"
+
+/** The files that a user names, the same on every runtime: the runtime brings the system calls. */
+export function localFiles(disk: Disk): Files {
+  return {
+    async size(path) {
+      const found = await attempt("look at", path, () => disk.stat(disk.resolve(path)))
+      if (found?.kind === "directory") throw isFolder("read", path)
+      return found?.size
+    },
+
+    async isDirectory(path) {
+      return (await attempt("look at", path, () => disk.stat(disk.resolve(path))))?.kind === "directory"
+    },
+
+    async read(path) {
+      const place = disk.resolve(path)
+      const found = await attempt("look at", path, () => disk.stat(place))
+      if (found?.kind === "directory") throw isFolder("read", path)
+      const source = (await attempt("read", path, () => disk.stream(place))).getReader()
+      return new ReadableStream<Uint8Array>(
+        {
+          async pull(controller) {
+            const { done, value } = await attempt("read", path, () => source.read())
+            if (done) controller.close()
+            else controller.enqueue(value)
+          },
+          cancel: (reason) => source.cancel(reason),
+        },
+        { highWaterMark: 0 },
+      )
+    },
+
+    write: (path, options) => writeFile(disk, path, options.replace),
+  }
+}
+
+async function writeFile(disk: Disk, path: string, replace: boolean): Promise<WritableStream<Uint8Array>> {
+  const target = disk.resolve(path)
+  const folder = disk.parent(target)
+  const found = await attempt("look at", path, () => disk.stat(target))
+  if (found?.kind === "directory") throw isFolder("write", path)
+  if (found && !replace) throw exists(path)
+  // Renaming over a device would put a file in its place.
+  if (found?.kind === "other") {
+    throw new PrismError("IO_ERROR", `cannot write ${path}: it is a device or pipe`, {
+      place: path,
+      hint: "use - for standard output",
+    })
+  }
+  const made = await attempt("make the folder of", path, () => makeDirectories(disk, folder))
+  const temporary = disk.join(folder, `.prism-${randomHex()}.tmp`)
+  const removeFolders = async () => {
+    // One that somebody else uses by now stays.
+    for (const directory of made.reverse()) await disk.removeDirectory(directory).catch(() => undefined)
+  }
+  const writer = await disk.createExclusive(temporary).catch(async (error) => {
+    await removeFolders()
+    throw systemError(error, "write", path)
+  })
+  let open = true
+  const discard = async () => {
+    if (open) await writer.close().catch(() => undefined)
+    open = false
+    await unlinkIfThere(disk, temporary)
+    await removeFolders()
+  }
+  /** A stream that fails calls neither `close` nor `abort`, so each step cleans up after itself. */
+  const step = async (call: () => Promise<void>) => {
+    try {
+      await call()
+    } catch (error) {
+      await discard().catch(() => undefined)
+      throw systemError(error, "write", path)
+    }
+  }
+  return new WritableStream<Uint8Array>({
+    write: (bytes) => step(() => writer.write(bytes)),
+    close: () =>
+      step(async () => {
+        await writer.sync()
+        open = false
+        await writer.close()
+        if (replace) await disk.rename(temporary, target)
+        else await renameWithoutReplacing(disk, temporary, target, path)
+        await disk.syncDirectory(folder)
+      }),
+    abort: discard,
+  })
+}
+
+/** rename(2) replaces; link(2) does not. */
+async function renameWithoutReplacing(disk: Disk, from: string, to: string, path: string): Promise<void> {
+  try {
+    await disk.link(from, to)
+    await disk.unlink(from)
+    return
+  } catch (error) {
+    if (isCode(error, "EEXIST")) throw exists(path)
+    if (!isWithoutLinks(error)) throw error
+  }
+  // Without links the name is claimed with an empty file of our own first, which may then be replaced.
+  try {
+    await (await disk.createExclusive(to)).close()
+  } catch (error) {
+    throw isCode(error, "EEXIST") ? exists(path) : error
+  }
+  await disk.rename(from, to)
+}
+
+function isFolder(action: string, path: string): PrismError {
+  return new PrismError("IO_ERROR", `cannot ${action} ${path}: it is a folder`, { place: path })
+}
+
+function exists(path: string): PrismError {
+  return new PrismError("FILE_EXISTS", `${path} exists already`, { place: path, hint: "choose another name" })
+}
