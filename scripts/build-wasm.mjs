@@ -13,8 +13,9 @@ if (error) {
 const stem = target === "debug" ? "build/prism.debug" : "build/prism"
 const wasm = readFileSync(`${stem}.wasm`)
 // asc describes the exports as `export function name(a: number): number;` inside one namespace, pointers as numbers.
+// It writes `boolean` for bool, but what crosses is the number 0 or 1.
 const exported = [...readFileSync(`${stem}.d.ts`, "utf8").matchAll(/export function (\w+)(\([^;]*);/g)]
-const signatures = exported.map(([, name, signature]) => `  ${name}${signature}`)
+const signatures = exported.map(([, name, signature]) => `  ${name}${signature?.replaceAll("boolean", "number")}`)
 mkdirSync("src/engine/generated", { recursive: true })
 writeFileSync(
   "src/engine/generated/abi.ts",

@@ -3,28 +3,35 @@
 // here. Run it after `npm install`:  node scripts/complete-lock.mjs [package-lock.json …]
 import { readFileSync, writeFileSync } from "node:fs"
 
-const SYSTEMS = { android: "android", darwin: "darwin", freebsd: "freebsd", linux: "linux" }
-Object.assign(SYSTEMS, { openharmony: "openharmony", win32: "win32", windows: "win32" })
-const PROCESSORS = { aarch64: "arm64", arm: "arm", arm64: "arm64", ia32: "ia32", loong64: "loong64", ppc64: "ppc64" }
-Object.assign(PROCESSORS, { riscv64: "riscv64", s390x: "s390x", x64: "x64" })
+/** @typedef {{ version: string, dev?: boolean, optionalDependencies?: Record<string, string> }} LockEntry */
 
-/** What package.json of a platform's package says about where it runs, read off its name. */
+const SYSTEMS = ["android", "darwin", "freebsd", "linux", "openharmony", "win32"]
+const PROCESSORS = ["arm", "arm64", "ia32", "loong64", "ppc64", "riscv64", "s390x", "x64"]
+
+/**
+ * What package.json of a platform's package says about where it runs, read off its name.
+ * @param {string} name
+ */
 export function platformOf(name) {
-  const words = name.slice(name.lastIndexOf("/") + 1).split("-")
+  const plain = name
+    .slice(name.lastIndexOf("/") + 1)
+    .replace("windows", "win32")
+    .replace("aarch64", "arm64")
+  const words = plain.split("-")
   // The last one counts: bun's "linux-x64-android" runs on Android.
-  const os = words.map((word) => SYSTEMS[word]).findLast(Boolean)
-  const cpu = words.map((word) => PROCESSORS[word]).find(Boolean)
+  const os = words.findLast((word) => SYSTEMS.includes(word))
+  const cpu = words.find((word) => PROCESSORS.includes(word))
   if (os === undefined || cpu === undefined) throw new Error(`cannot tell the platform of ${name}`)
-  const libc = words.includes("musl")
-    ? ["musl"]
-    : words.some((word) => /^(gnu|glibc)/.test(word))
-      ? ["glibc"]
-      : undefined
+  const libc = words.includes("musl") ? ["musl"] : os === "linux" ? ["glibc"] : undefined
   return { os: [os], cpu: [cpu], libc }
 }
 
-/** Adds to `lock` (the parsed file) an entry for each optional dependency that has none; returns their names. */
+/**
+ * Adds to `lock` (the parsed file) an entry for each optional dependency that has none; returns their names.
+ * @param {{ packages: Record<string, LockEntry> }} lock
+ */
 export function completeLock(lock) {
+  /** @type {string[]} */
   const added = []
   for (const [path, entry] of Object.entries(lock.packages)) {
     for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
@@ -33,19 +40,12 @@ export function completeLock(lock) {
       if (!/^\d+\.\d+\.\d+$/.test(version)) throw new Error(`${path} wants ${name}@${version}: not an exact version`)
       const { os, cpu, libc } = platformOf(name)
       // In npm's own order, so that the next `npm install` changes nothing.
-      lock.packages[place] = {
-        version,
-        cpu,
-        ...(entry.dev && { dev: true }),
-        ...(libc && { libc }),
-        optional: true,
-        os,
-      }
+      const platform = { cpu, ...(entry.dev && { dev: true }), ...(libc && { libc }), optional: true, os }
+      lock.packages[place] = { version, ...platform }
       added.push(name)
     }
   }
-  const byName = ([a], [b]) => a.localeCompare(b, "en")
-  lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(byName))
+  lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => a.localeCompare(b, "en")))
   return added
 }
 
