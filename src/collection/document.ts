@@ -1,6 +1,6 @@
 // Documents: what comes in, checked against the schema, as what is stored, indexed and searched.
 import type { JsonObject } from "../base/json.ts"
-import type { IndexField, IndexedValue } from "../engine/text-index.ts"
+import type { IndexedValue, IndexField } from "../engine/text-index.ts"
 import type { Schema } from "./schema.ts"
 
 /** A document as a program gives it: its fields by themselves, or beside the id. */

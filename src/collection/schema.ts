@@ -4,10 +4,10 @@ import {
   isMap,
   isScalar,
   LineCounter,
-  type Document as YamlDocument,
   parseDocument,
   stringify,
   visit,
+  type Document as YamlDocument,
 } from "yaml"
 import { utf8Length } from "../base/bytes.ts"
 import { PrismError, type Problem } from "../base/errors.ts"

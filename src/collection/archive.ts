@@ -1,0 +1,275 @@
+import { PrismError, type Problem } from "../base/errors.ts"
+import { encodeDocumentLine, measureLines, PortableReader, type Verified, writePortable } from "../formats/portable.ts"
+import type { Sha256 } from "../runtime.ts"
+import { PRISM_VERSION } from "../version.ts"
+import type { Collection } from "./collection.ts"
+import { type CheckedDocument, DocumentChecker, parseDocumentLine } from "./document.ts"
+import { parseSchema, renderSchema, type Schema } from "./schema.ts"
+import type { PinnedView } from "./writer.ts"
+
+/** How far a long piece of work is. */
+export interface Progress {
+  readonly stage: "measuring" | "writing" | "restoring" | "verifying"
+  readonly unit: "documents" | "bytes"
+  readonly done: number
+  /** Unknown where the source does not tell its length. */
+  readonly total: number | undefined
+}
+
+export interface ExportOptions {
+  readonly format?: "portable"
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: Progress) => void
+}
+
+export interface ExportReport {
+  readonly collection: string
+  readonly format: "portable"
+  readonly document_count: number
+  /** Bytes of the archive. */
+  readonly size_bytes: number
+  /** What its header says: SHA-256 over the document lines. */
+  readonly checksum: string
+  /** SHA-256 of the archive's bytes, as `sha256sum` prints it. */
+  readonly file_sha256: string
+}
+
+export interface RestoreOptions {
+  /** Name of the collection; the archive's own by default. */
+  readonly target?: string
+  /** What to do where it exists: fail (default), replace it, or merge into it by upsert. */
+  readonly mode?: "fail" | "replace" | "merge"
+  /** Given: a bad line is reported here and skipped. Otherwise the first one refuses the archive. */
+  readonly onBadLine?: (problem: Problem, line: string | undefined) => void | Promise<void>
+  /** Bytes of a line. Default 16 MiB. */
+  readonly lineBytesMax?: number
+  /** Length of the source where it is known, for progress. */
+  readonly sizeBytes?: number
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: Progress) => void
+}
+
+export interface RestoreReport {
+  readonly collection: string
+  readonly documents_imported: number
+  readonly documents_skipped: number
+  readonly checksum: Verified
+  readonly header: Verified
+  readonly file_sha256: string
+  /** What a user should know, a sentence each. */
+  readonly warnings: readonly string[]
+}
+
+export interface VerifyOptions {
+  /** Length of the source where it is known, for progress. */
+  readonly sizeBytes?: number
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: Progress) => void
+}
+
+export interface VerifyReport {
+  readonly format: "portable"
+  readonly collection: string
+  readonly document_count: number
+  readonly checksum: Verified
+  readonly header: Verified
+  readonly size_bytes: number
+  readonly file_sha256: string
+}
+
+/** Documents between two progress reports. */
+const PROGRESS_STEP = 512
+
+/** Writes a pinned view as `prism-portable-v1`: once to count and hash, once to write, so that the header comes first
+ *  in constant memory, to a pipe too. Closes the sink when the archive is whole, aborts it on an error. */
+export async function exportPortable(
+  name: string,
+  schema: Schema,
+  view: PinnedView,
+  sink: WritableStream<Uint8Array>,
+  options: ExportOptions,
+  createSha256: () => Sha256,
+): Promise<ExportReport> {
+  const writer = sink.getWriter()
+  try {
+    const { yaml, redacted } = renderSchema(schema, { collection: name })
+    const description = {
+      collection: name,
+      prismVersion: PRISM_VERSION,
+      exportedAt: new Date().toISOString(),
+      backends: { text: schema.text !== undefined, vector: schema.vector !== undefined, graph: false },
+      schema: yaml,
+      redacted,
+    }
+    const measure = await measureLines(documentLines(view, "measuring", options), createSha256)
+    const chunks = writePortable(description, measure, documentLines(view, "writing", options), createSha256)
+    let chunk = await chunks.next()
+    for (; !chunk.done; chunk = await chunks.next()) await writer.write(chunk.value)
+    options.signal?.throwIfAborted()
+    await writer.close()
+    return {
+      collection: name,
+      format: "portable",
+      document_count: measure.documentCount,
+      size_bytes: chunk.value.sizeBytes,
+      checksum: measure.checksum,
+      file_sha256: chunk.value.fileSha256,
+    }
+  } catch (error) {
+    await writer.abort(error).catch(() => {})
+    throw error
+  }
+}
+
+async function* documentLines(
+  view: PinnedView,
+  stage: Progress["stage"],
+  { signal, onProgress }: ExportOptions,
+): AsyncGenerator<Uint8Array> {
+  let done = 0
+  for (const { segment, live } of view.segments) {
+    for await (const { docOrd, id, fieldsJson } of segment.scan(live)) {
+      yield encodeDocumentLine(id, fieldsJson, segment.vector?.vectorJson(docOrd))
+      if (++done % PROGRESS_STEP !== 0) continue
+      signal?.throwIfAborted()
+      onProgress?.({ stage, unit: "documents", done, total: view.documentCount })
+    }
+  }
+  onProgress?.({ stage, unit: "documents", done, total: view.documentCount })
+}
+
+/** Who makes the collection that a restore fills. */
+export interface RestoreHost {
+  readonly createSha256: () => Sha256
+  /** Called once the header is read and before any document: may refuse the name or the schema. */
+  begin(name: string, schema: Schema): Promise<Collection>
+}
+
+/** Reads a portable archive into the collection that `begin` gives, and verifies it. What comes back is not visible yet.
+ *  The staged collection is closed where this throws. */
+export async function restorePortable(
+  source: ReadableStream<Uint8Array>,
+  options: RestoreOptions,
+  host: RestoreHost,
+): Promise<{ staged: Collection; report: RestoreReport }> {
+  const { signal, onProgress, onBadLine } = options
+  await using reader = await PortableReader.open(source, {
+    createSha256: host.createSha256,
+    ...(options.lineBytesMax === undefined ? {} : { lineBytesMax: options.lineBytesMax }),
+  })
+  const name = options.target ?? reader.header.collection
+  const archived = parseSchema(reader.header.schema, { from: "archive" })
+  const schema = parseSchema(renderSchema(archived, { collection: name }).yaml, { from: "archive" })
+  const staged = await host.begin(name, schema)
+  try {
+    const checker = new DocumentChecker(schema)
+    let imported = 0
+    let skipped = 0
+    let withoutVector = 0
+    let plainBytes = 0
+    /** The first bad line of an archive that must have none. The rest is only read: a wrong checksum is the better
+     *  answer, because then the line is not what was written. */
+    let refusal: PrismError | undefined
+    for await (const lines of reader) {
+      signal?.throwIfAborted()
+      const batch = new Map<string, CheckedDocument>()
+      for (const line of refusal ? [] : lines) {
+        try {
+          if (line.error) throw line.error
+          const document = checker.check(parseDocumentLine(line.text), { from: "archive" })
+          if (batch.has(document.id) || staged.has(document.id)) {
+            throw new PrismError("DUPLICATE_ID", `id "${document.id}" occurs a second time`, {
+              hint: "an archive holds each document once",
+            })
+          }
+          batch.set(document.id, document)
+          plainBytes += document.plainBytesCount
+          if (!document.vector) withoutVector++
+        } catch (error) {
+          if (!(error instanceof PrismError)) throw error
+          if (!onBadLine) {
+            refusal = badLine(error, line.lineNumber)
+            break
+          }
+          skipped++
+          const problem = { place: `line ${line.lineNumber}`, code: error.code, message: error.message }
+          await onBadLine(problem, line.text)
+        }
+      }
+      if (!refusal) {
+        await staged.addChecked([...batch.values()])
+        imported += batch.size
+      }
+      onProgress?.({ stage: "restoring", unit: "bytes", done: reader.bytesRead, total: options.sizeBytes })
+    }
+    const { checksum, header, fileSha256 } = reader.report
+    if (refusal) throw refusal
+    const warnings = [...schema.warnings]
+    if (schema.vector && withoutVector > 0) warnings.push(`${withoutVector} documents have no vector`)
+    if (plainBytes > 0)
+      warnings.push(`${plainBytes} values of bytes fields were not base64 and were taken as UTF-8 text`)
+    if (schema.unknownKeys.length > 0)
+      warnings.push(`schema keys kept but not known here: ${schema.unknownKeys.join(", ")}`)
+    if (reader.header.unknownKeys.length > 0) {
+      warnings.push(`header keys not known here: ${reader.header.unknownKeys.join(", ")}`)
+    }
+    return {
+      staged,
+      report: {
+        collection: name,
+        documents_imported: imported,
+        documents_skipped: skipped,
+        checksum,
+        header,
+        file_sha256: fileSha256,
+        warnings,
+      },
+    }
+  } catch (error) {
+    await staged.close()
+    throw error
+  }
+}
+
+function badLine(error: PrismError, lineNumber: number): PrismError {
+  return new PrismError(error.code, `line ${lineNumber}: ${error.message}`, {
+    place: `line ${lineNumber}`,
+    hint: error.hint ?? "mend the line, or skip bad lines",
+    cause: error,
+  })
+}
+
+/** Reads a whole archive without restoring it: header, count, checksum, and that every line is a document. Throws as a
+ *  restore would. */
+export async function verifyArchive(
+  source: ReadableStream<Uint8Array>,
+  options: VerifyOptions,
+  createSha256: () => Sha256,
+): Promise<VerifyReport> {
+  await using reader = await PortableReader.open(source, { createSha256 })
+  let refusal: PrismError | undefined
+  for await (const lines of reader) {
+    options.signal?.throwIfAborted()
+    for (const line of refusal ? [] : lines) {
+      try {
+        if (line.error) throw line.error
+        parseDocumentLine(line.text)
+      } catch (error) {
+        if (!(error instanceof PrismError)) throw error
+        refusal = badLine(error, line.lineNumber)
+      }
+    }
+    options.onProgress?.({ stage: "verifying", unit: "bytes", done: reader.bytesRead, total: options.sizeBytes })
+  }
+  const { checksum, header, documentCount, sizeBytes, fileSha256 } = reader.report
+  if (refusal) throw refusal
+  return {
+    format: "portable",
+    collection: reader.header.collection,
+    document_count: documentCount,
+    checksum,
+    header,
+    size_bytes: sizeBytes,
+    file_sha256: fileSha256,
+  }
+}

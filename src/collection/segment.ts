@@ -1,0 +1,82 @@
+import { assert } from "../base/errors.ts"
+import { DocSet } from "../engine/doc-set.ts"
+import type { Engine } from "../engine/engine.ts"
+import type { IndexField, TextIndex } from "../engine/text-index.ts"
+import type { VectorIndex } from "../engine/vector-index.ts"
+
+/** A document as storage keeps it: the text of its fields exactly as it came in. */
+export interface StoredDocument {
+  readonly id: string
+  /** Compact JSON object, without id and vector. */
+  readonly fieldsJson: string
+}
+
+/** What a segment is made for: the engine that holds it and the shape of its documents. */
+export interface SegmentShape {
+  readonly engine: Engine
+  readonly fields: readonly IndexField[]
+  readonly vector: VectorShape | undefined
+}
+
+export interface VectorShape {
+  readonly dimension: number
+  readonly metric: "cosine" | "dot" | "euclidean"
+  readonly m: number
+  readonly efConstruction: number
+}
+
+/** The field that every index has first: the document's id as one term. */
+export const ID_FIELD = 0
+
+/** Documents 0..documentCount-1 with their text index, vectors and stored bytes. Documents are only added (in the RAM
+ *  segment) and marked deleted; everything else is immutable. Whoever reads across an `await` holds it by `retain`. */
+export abstract class Segment {
+  abstract readonly text: TextIndex
+  abstract readonly vector: VectorIndex | undefined
+  /** One bit a document that is not deleted. */
+  abstract readonly live: DocSet
+  #holders = 1
+
+  get documentCount(): number {
+    return this.text.docCount
+  }
+
+  get liveCount(): number {
+    return this.live.count
+  }
+
+  /** The live document with this id. An id is written several times in one segment when it is updated; only the last
+   *  of them can be live. */
+  find(id: string): number | undefined {
+    const docOrd = this.text.lookup(ID_FIELD, id).at(-1)
+    return docOrd !== undefined && this.live.has(docOrd) ? docOrd : undefined
+  }
+
+  /** Marks a document deleted; false if it was already. */
+  delete(docOrd: number): boolean {
+    return this.live.remove(docOrd)
+  }
+
+  abstract stored(docOrd: number): Promise<StoredDocument>
+
+  /** Stored documents of `accept` (a set of this segment) in the order in which they were written. */
+  abstract scan(accept: DocSet): AsyncIterable<StoredDocument & { docOrd: number }>
+
+  retain(): this {
+    assert(this.#holders > 0, "a segment is retained after it was closed")
+    this.#holders++
+    return this
+  }
+
+  async release(): Promise<void> {
+    assert(this.#holders > 0, "a segment is released twice")
+    if (--this.#holders === 0) await this.close()
+  }
+
+  protected abstract close(): Promise<void>
+}
+
+/** A copy of the segment's live documents as of now: later deletions do not reach it. The caller closes it. */
+export function copyOfLive(segment: Segment, engine: Engine): DocSet {
+  return DocSet.fromBytes(engine, segment.live.toBytes(), segment.live.docCount)
+}

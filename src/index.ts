@@ -1,0 +1,14 @@
+// The library: what a program that embeds Prism imports. Each runtime adds `Prism` itself (runtime-*/index.ts).
+export { type ErrorCode, PrismError, type Problem } from "./base/errors.ts"
+export type {
+  ExportOptions,
+  ExportReport,
+  Progress,
+  RestoreOptions,
+  RestoreReport,
+  VerifyReport,
+} from "./collection/archive.ts"
+export type { AddReport, Collection, CollectionStats, Document } from "./collection/collection.ts"
+export type { DocumentInput } from "./collection/document.ts"
+export type { CollectionSummary } from "./collection/prism.ts"
+export type { SearchRequest, SearchResponse, SearchResult } from "./collection/search-request.ts"
