@@ -31,7 +31,7 @@ export function parseJson(text: string, options: JsonOptions = {}): JsonValue {
     } catch {
       // The scanner below finds the same fault and can name its column.
     }
-    if (value !== undefined && isWithin(value, options.depthMax ?? JSON_DEPTH_MAX)) return value
+    if (value !== undefined && nestsWithin(value, options.depthMax ?? JSON_DEPTH_MAX)) return value
   }
   const scanner = new JsonScanner(text, options)
   const value = scanner.readValue(0)
@@ -81,15 +81,15 @@ export function setProperty<T>(object: { [key: string]: T }, key: string, value:
 }
 
 /** True where a parsed value nests at most `depthMax` deep and holds no infinity (JSON.parse makes one of 1e999). */
-function isWithin(value: JsonValue, depthMax: number): boolean {
+export function nestsWithin(value: JsonValue, depthMax: number): boolean {
   if (typeof value === "number") return Number.isFinite(value)
   if (typeof value !== "object" || value === null) return true
   if (depthMax === 0) return false
   if (Array.isArray(value)) {
-    for (const item of value) if (!isWithin(item, depthMax - 1)) return false
+    for (const item of value) if (!nestsWithin(item, depthMax - 1)) return false
     return true
   }
-  for (const key in value) if (!isWithin(value[key]!, depthMax - 1)) return false
+  for (const key in value) if (!nestsWithin(value[key]!, depthMax - 1)) return false
   return true
 }
 

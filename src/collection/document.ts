@@ -1,19 +1,31 @@
-// Documents: what comes in, checked against the schema, as what is stored, indexed and searched.
-import type { JsonObject } from "../base/json.ts"
-import type { IndexedValue, IndexField } from "../engine/text-index.ts"
-import type { Schema } from "./schema.ts"
+// Documents: what comes in, checked against the schema, becomes what is stored, indexed and searched.
+import { fromBase64, utf8Length } from "../base/bytes.ts"
+import { PrismError } from "../base/errors.ts"
+import {
+  compactJson,
+  JSON_DEPTH_MAX,
+  type JsonMember,
+  type JsonObject,
+  type JsonValue,
+  jsonMembers,
+  nestsWithin,
+  parseJson,
+  setProperty,
+  stringifyJson,
+} from "../base/json.ts"
+import { sortableBool, sortableDate, sortableF64, sortableI64, sortableU64 } from "../engine/sortable.ts"
+import type { IndexedValue } from "../engine/text-index.ts"
+import { fromMicroseconds, parseDateTime } from "./date.ts"
+import { BOOST_FIELD, ID_ORDINAL, INDEXED_AT_FIELD, searchFields } from "./index-fields.ts"
+import type { FieldType, Schema } from "./schema.ts"
 
-/** A document as a program gives it: its fields by themselves, or beside the id. */
+export { indexFields } from "./index-fields.ts"
+
+/** A document as a program gives it: its fields in an object of their own, or beside the id. */
 export type DocumentInput =
   | DocumentLine
   | { readonly id: string; readonly fields?: Readonly<Record<string, unknown>>; readonly vector?: ArrayLike<number> }
   | { readonly id: string; readonly [field: string]: unknown }
-
-/** A document as a line of JSON gives it. It keeps the text of its fields as they were written. */
-export class DocumentLine {
-  readonly id: string = ""
-  readonly text: string = ""
-}
 
 /** A document that the schema accepts. */
 export interface CheckedDocument {
@@ -22,47 +34,517 @@ export interface CheckedDocument {
    *  the embedding field. Well-formed Unicode. */
   readonly fieldsJson: string
   readonly vector: Float32Array | undefined
-  /** What the text index takes, by field ordinal; the id is field 0. */
+  /** What the text index takes; the id is field 0. */
   readonly values: IndexedValue[]
-  /** How many values of bytes fields were no base64 and were taken as UTF-8 (archives only). */
+  /** Values of bytes fields that were no base64 and were taken as UTF-8 (archives of 0.6 only). */
   readonly plainBytesCount: number
 }
 
 export interface CheckOptions {
-  /** Where the document comes from. An archive of 0.6 may hold bytes that are no base64. Default "user". */
+  /** An archive may hold what 0.6 let in: bytes that are no base64. Default "user". */
   from?: "user" | "archive"
-  /** Stamped into `_indexed_at` where the schema asks for it and the document has none. RFC 3339. */
+  /** RFC 3339. Stamped as `_indexed_at` where the schema asks for it; only what an archive brings stays. */
   indexedAt?: string
 }
 
-/** Reads one line of JSON: `{"id","fields","vector"?}` or `{"id", …fields}`. Throws INVALID_DOCUMENT with the column. */
-export function parseDocumentLine(text: string): DocumentLine {
-  throw new Error(`not written yet ${text}`)
+export const ID_BYTES_MAX = 512
+export const DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
+
+/** A document as a line of JSON gives it. It keeps the text of its fields as it was written. */
+export class DocumentLine {
+  readonly id: string
+  /** Compact JSON text of the fields, without the id. */
+  readonly fieldsJson: string
+  /** The same, parsed exactly. */
+  readonly fields: JsonObject
+  /** Of `{"id","fields","vector"}`; in the other shape it is still among the fields. */
+  readonly vector: readonly JsonValue[] | undefined
+  /** True of `{"id", …fields}`. */
+  readonly isFlat: boolean
+
+  constructor(
+    id: string,
+    fieldsJson: string,
+    fields: JsonObject,
+    vector: readonly JsonValue[] | undefined,
+    isFlat: boolean,
+  ) {
+    this.id = id
+    this.isFlat = isFlat
+    this.fieldsJson = fieldsJson
+    this.fields = fields
+    this.vector = vector
+  }
 }
 
-/** Checks documents of one schema. Make it once: it prepares what does not change between documents. */
+/** Reads one line of JSON: `{"id","fields","vector"?}` or `{"id", …fields}`. Throws INVALID_DOCUMENT. */
+export function parseDocumentLine(text: string): DocumentLine {
+  return parseCanonicalLine(text) ?? parseAnyLine(text)
+}
+
+/** Lines as we write them ourselves, at the speed of JSON.parse: undefined where anything is spelled otherwise. */
+function parseCanonicalLine(text: string): DocumentLine | undefined {
+  if (!text.startsWith('{"id":"') || !text.endsWith("}")) return undefined
+  const idEnd = text.indexOf('"', 7)
+  const id = text.slice(7, idEnd)
+  if (idEnd < 0 || id.includes("\\") || !text.startsWith('","fields":{', idEnd)) return undefined
+  const fieldsStart = idEnd + 11
+  let fieldsEnd = text.length - 1
+  let vector: readonly JsonValue[] | undefined
+  try {
+    if (text.endsWith("]}")) {
+      // In valid JSON these characters can only be a key: a quote inside a string would be escaped. Should what follows
+      // be more than one list of numbers, or the rest no object, the line is not of this form.
+      const vectorKey = text.lastIndexOf(',"vector":[')
+      if (vectorKey > fieldsStart) {
+        vector = JSON.parse(text.slice(vectorKey + 10, -1)) as JsonValue[]
+        if (!vector.every((component) => typeof component === "number")) return undefined
+        fieldsEnd = vectorKey
+      }
+    }
+    const fieldsJson = text.slice(fieldsStart, fieldsEnd)
+    if (/\d{16}/.test(fieldsJson)) return undefined
+    const fields = JSON.parse(fieldsJson) as JsonObject
+    // What JSON.parse and JSON.stringify leave as it is holds no repeated or reordered key, no white space, no literal
+    // that a double would change, no control character and no lone surrogate.
+    if (Object.hasOwn(fields, "id") || !nestsWithin(fields, JSON_DEPTH_MAX)) return undefined
+    if (JSON.stringify(fields) !== fieldsJson || JSON.stringify(id).length !== id.length + 2) return undefined
+    return new DocumentLine(id, fieldsJson, fields, vector, false)
+  } catch {
+    return undefined
+  }
+}
+
+function parseAnyLine(line: string): DocumentLine {
+  // The document's own braces come on top of its fields' depth.
+  const options = { depthMax: JSON_DEPTH_MAX + 1 }
+  const text = compactJson(line, options)
+  const members = jsonMembers(text, options)
+  const member = (key: string): JsonMember | undefined => members.find((candidate) => candidate.key === key)
+  const valueOf = (found: JsonMember): string => text.slice(found.valueStart, found.end)
+  const idMember = member("id")
+  const id = checkId(idMember === undefined ? undefined : parseJson(valueOf(idMember), options))
+  const place = placeOf(id)
+  const fieldsMember = member("fields")
+  if (fieldsMember !== undefined && text[fieldsMember.valueStart] === "{") {
+    refuseMixedShape(
+      members.map((found) => found.key),
+      place,
+    )
+    const vectorMember = member("vector")
+    const given = vectorMember === undefined ? null : parseJson(valueOf(vectorMember), options)
+    const vector = oneVector(undefined, given, "vector", place) as JsonValue[] | undefined
+    const [fieldsJson, fields] = withoutId(id, valueOf(fieldsMember))
+    return new DocumentLine(id, fieldsJson, fields, vector, false)
+  }
+  const own = members.filter((found) => found !== idMember)
+  const fieldsJson = `{${own.map((found) => text.slice(found.start, found.end)).join(",")}}`
+  return new DocumentLine(id, fieldsJson, parseFields(fieldsJson), undefined, true)
+}
+
+/** Fields as a program sees them: exact, integers beyond 2^53 as bigint. */
+export function parseFields(fieldsJson: string): JsonObject {
+  return parseJson(fieldsJson) as JsonObject
+}
+
+/** 0.6 repeats the id inside the fields; it is the document's, not theirs. */
+function withoutId(id: string, fieldsJson: string): [string, JsonObject] {
+  const fields = parseFields(fieldsJson)
+  if (!Object.hasOwn(fields, "id")) return [fieldsJson, fields]
+  if (fields.id !== id) throw otherIdInside(id, fields.id)
+  delete fields.id
+  return [withoutMember(fieldsJson, "id"), fields]
+}
+
+function withoutMember(json: string, key: string): string {
+  const kept = jsonMembers(json).filter((member) => member.key !== key)
+  return `{${kept.map((member) => json.slice(member.start, member.end)).join(",")}}`
+}
+
+/** Both shapes at once would leave it to us to guess which one was meant. */
+function refuseMixedShape(keys: readonly string[], place: string): void {
+  const other = keys.find((key) => key !== "id" && key !== "fields" && key !== "vector")
+  if (other !== undefined) {
+    throw invalid(
+      `"fields" beside ${quote(other)}`,
+      place,
+      'put every field into "fields", or every field beside the id',
+    )
+  }
+}
+
+/** A declared field of the schema, where its values go. */
+interface FieldPlan {
+  readonly name: string
+  /** The name's parts where it reaches into nested objects. */
+  readonly steps: readonly string[] | undefined
+  readonly type: FieldType
+  /** In the text index; undefined where it is only checked. */
+  readonly ordinal: number | undefined
+}
+
+/** Checks documents of one schema. Make it once: it prepares what is the same for all documents. */
 export class DocumentChecker {
-  constructor(schema: Schema) {
-    throw new Error(`not written yet ${schema.from}`)
+  readonly #schema: Schema
+  readonly #plans: readonly FieldPlan[]
+  readonly #collection: string | undefined
+  /** Fields that hold the vector: the embedding field; beside the id also `vector`, unless that is a field's name. */
+  readonly #vectorFields: readonly string[]
+  readonly #flatVectorFields: readonly string[]
+
+  /** `collection` names it in messages; default: the schema's own name. */
+  constructor(schema: Schema, options: { collection?: string } = {}) {
+    this.#schema = schema
+    this.#collection = options.collection ?? schema.collection
+    const embeddingField = schema.vector?.embeddingField
+    this.#vectorFields = embeddingField === undefined ? [] : [embeddingField]
+    const isVectorFree =
+      embeddingField !== undefined &&
+      embeddingField !== "vector" &&
+      !schema.text?.fields.some((field) => field.name === "vector")
+    this.#flatVectorFields = isVectorFree ? [...this.#vectorFields, "vector"] : this.#vectorFields
+    const ordinals = new Map(searchFields(schema).map((field) => [field.name, field.ordinal]))
+    const declared = schema.text?.fields.map(({ name, type }) => ({ name, type })) ?? []
+    if (schema.systemFields.indexedAt) declared.push({ name: INDEXED_AT_FIELD, type: "date" })
+    this.#plans = declared.map(({ name, type }) => ({
+      name,
+      type,
+      steps: name.includes(".") ? name.split(".") : undefined,
+      ordinal: ordinals.get(name),
+    }))
   }
 
   /** Throws INVALID_DOCUMENT, DIMENSION_MISMATCH or LIMIT_EXCEEDED with place `document "id"`. */
   check(document: DocumentInput, options: CheckOptions = {}): CheckedDocument {
-    throw new Error(`not written yet ${String(document.id)} ${options.from}`)
+    if (typeof document !== "object" || document === null) {
+      throw new PrismError("INVALID_DOCUMENT", `a document is an object with an id, found ${describe(document)}`)
+    }
+    const id = checkId(document.id)
+    const place = placeOf(id)
+    const isLine = document instanceof DocumentLine
+    const isFlat = isLine ? document.isFlat : !isObject(document.fields)
+    const vectorFields = isFlat ? this.#flatVectorFields : this.#vectorFields
+    const draft = isLine ? draftOfLine(document, vectorFields, place) : draftOfInput(document, id, vectorFields, place)
+    let { fieldsJson, fields } = draft
+    if (options.indexedAt !== undefined && this.#schema.systemFields.indexedAt) {
+      const isGiven = Object.hasOwn(fields, INDEXED_AT_FIELD)
+      if (!isGiven || options.from !== "archive") {
+        if (isGiven) fieldsJson = withoutMember(fieldsJson, INDEXED_AT_FIELD)
+        const stamp = `${JSON.stringify(INDEXED_AT_FIELD)}:${JSON.stringify(options.indexedAt)}`
+        fieldsJson = fieldsJson === "{}" ? `{${stamp}}` : `${fieldsJson.slice(0, -1)},${stamp}}`
+        fields = { ...fields, [INDEXED_AT_FIELD]: options.indexedAt }
+      }
+    }
+    checkSize(fieldsJson, place)
+    return this.#checked(id, fieldsJson, fields, this.#checkVector(draft.vector, place), options.from ?? "user")
   }
 
-  /** A stored document again (from the log): no options, nothing is stamped. */
+  /** A stored document once more, as it was acknowledged. */
   checkStored(id: string, fieldsJson: string, vector: Float32Array | undefined): CheckedDocument {
-    throw new Error(`not written yet ${id} ${fieldsJson} ${vector?.length}`)
+    return this.#checked(id, fieldsJson, parseFields(fieldsJson), vector, "archive")
+  }
+
+  #checked(
+    id: string,
+    fieldsJson: string,
+    fields: Readonly<Record<string, unknown>>,
+    vector: Float32Array | undefined,
+    from: "user" | "archive",
+  ): CheckedDocument {
+    const sink: ValueSink = { values: [{ field: ID_ORDINAL, term: id }], plainBytesCount: 0, place: placeOf(id), from }
+    for (const plan of this.#plans) {
+      if (plan.steps === undefined || Object.hasOwn(fields, plan.name)) {
+        if (Object.hasOwn(fields, plan.name)) takeValues(fields[plan.name], plan, sink)
+      } else {
+        takeNested(fields, plan.steps, 0, plan, sink)
+      }
+    }
+    if (this.#schema.systemFields.documentBoost && Object.hasOwn(fields, BOOST_FIELD)) {
+      const boost = fields[BOOST_FIELD]
+      if (boost !== null && !(typeof boost === "number" && boost > 0 && Number.isFinite(boost))) {
+        throw invalid(`field "${BOOST_FIELD}" expects a number above 0, found ${describe(boost)}`, sink.place)
+      }
+    }
+    return { id, fieldsJson, vector, values: sink.values, plainBytesCount: sink.plainBytesCount }
+  }
+
+  #checkVector(vector: ArrayLike<unknown> | undefined, place: string): Float32Array | undefined {
+    if (vector === undefined) return undefined
+    const backend = this.#schema.vector
+    if (backend === undefined) {
+      throw invalid(
+        "a vector, but the schema has no vector backend",
+        place,
+        "leave the vector out, or declare backends.vector",
+      )
+    }
+    if (vector.length !== backend.dimension) {
+      const name = this.#collection === undefined ? "the collection" : `collection ${quote(this.#collection)}`
+      throw new PrismError(
+        "DIMENSION_MISMATCH",
+        `vector has ${vector.length} dimensions, ${name} expects ${backend.dimension}`,
+        { place, hint: "embed the text with the model that built the collection" },
+      )
+    }
+    const components = new Float32Array(backend.dimension)
+    for (let i = 0; i < components.length; i++) {
+      const component = vector[i]
+      if (typeof component === "number") components[i] = component
+      else if (typeof component === "bigint") components[i] = Number(component)
+      else throw invalid(`vector[${i}] expects a number, found ${describe(component)}`, place)
+      if (!Number.isFinite(components[i])) {
+        throw invalid(`vector[${i}] is ${component}, which is no finite 32-bit float`, place)
+      }
+    }
+    return components
   }
 }
 
-/** The fields of the text index: field 0 is the id ("_id", a term), then every indexed field of the schema. */
-export function indexFields(schema: Schema): IndexField[] {
-  throw new Error(`not written yet ${schema.from}`)
+interface ValueSink {
+  readonly values: IndexedValue[]
+  plainBytesCount: number
+  readonly place: string
+  readonly from: "user" | "archive"
 }
 
-/** Fields as a program sees them: exact integers beyond 2^53 as bigint. */
-export function parseFields(fieldsJson: string): JsonObject {
-  throw new Error(`not written yet ${fieldsJson}`)
+/** Follows a dotted name into nested objects, through every object of a list on the way. */
+function takeNested(value: unknown, steps: readonly string[], depth: number, plan: FieldPlan, sink: ValueSink): void {
+  if (depth === steps.length) {
+    takeValues(value, plan, sink)
+  } else if (Array.isArray(value)) {
+    for (const item of value) takeNested(item, steps, depth, plan, sink)
+  } else if (typeof value === "object" && value !== null && Object.hasOwn(value, steps[depth]!)) {
+    takeNested((value as Record<string, unknown>)[steps[depth]!], steps, depth + 1, plan, sink)
+  }
+}
+
+/** One value or a list of values; null is the same as none. */
+function takeValues(value: unknown, plan: FieldPlan, sink: ValueSink): void {
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) takeValue(value[i], plan, sink, i)
+  } else {
+    takeValue(value, plan, sink, undefined)
+  }
+}
+
+function takeValue(value: unknown, plan: FieldPlan, sink: ValueSink, index: number | undefined): void {
+  if (value === null) return
+  const { ordinal } = plan
+  switch (plan.type) {
+    case "text":
+      if (typeof value !== "string") throw mistyped(value, plan, sink, index)
+      if (ordinal !== undefined) sink.values.push({ field: ordinal, text: value })
+      return
+    case "string":
+      if (typeof value !== "string") throw mistyped(value, plan, sink, index)
+      if (ordinal !== undefined) sink.values.push({ field: ordinal, term: value })
+      return
+    case "bytes":
+      if (typeof value !== "string") throw mistyped(value, plan, sink, index)
+      if (fromBase64(value) === undefined) {
+        if (sink.from === "user") throw mistyped(value, plan, sink, index)
+        sink.plainBytesCount++
+      }
+      if (ordinal !== undefined) sink.values.push({ field: ordinal, term: value })
+      return
+    default: {
+      const point = pointOf(plan.type, value)
+      if (point === undefined) throw mistyped(value, plan, sink, index)
+      if (ordinal !== undefined) sink.values.push({ field: ordinal, point })
+    }
+  }
+}
+
+/** The sortable key of a number, bool or date as a document holds it, or undefined where it is not of that type. */
+function pointOf(type: "i64" | "u64" | "f64" | "bool" | "date", value: unknown): bigint | undefined {
+  switch (type) {
+    case "i64": {
+      const integer = exactInteger(value)
+      return integer === undefined || BigInt.asIntN(64, integer) !== integer ? undefined : sortableI64(integer)
+    }
+    case "u64": {
+      const integer = exactInteger(value)
+      return integer === undefined || BigInt.asUintN(64, integer) !== integer ? undefined : sortableU64(integer)
+    }
+    case "f64": {
+      // The stored text keeps an integer beyond 2^53 as it is; its key is the double next to it.
+      const number = typeof value === "bigint" ? Number(value) : value
+      return typeof number === "number" && Number.isFinite(number) ? sortableF64(number) : undefined
+    }
+    case "bool":
+      return typeof value === "boolean" ? sortableBool(value) : undefined
+    case "date": {
+      const integer = exactInteger(value)
+      const ticks =
+        integer !== undefined ? fromMicroseconds(integer) : typeof value === "string" ? parseDateTime(value) : undefined
+      return ticks === undefined ? undefined : sortableDate(ticks)
+    }
+  }
+}
+
+/** 3, 3.0 and 3n are 3; a number beyond 2^53 has been rounded before we saw it, so it is none. */
+function exactInteger(value: unknown): bigint | undefined {
+  if (typeof value === "bigint") return value
+  return Number.isSafeInteger(value) ? BigInt(value as number) : undefined
+}
+
+const EXPECTED: Readonly<Record<FieldType, string>> = {
+  text: "text",
+  string: "text",
+  i64: "a whole number from -9223372036854775808 to 9223372036854775807 (i64)",
+  u64: "a whole number from 0 to 18446744073709551615 (u64)",
+  f64: "a finite number (f64)",
+  bool: "true or false",
+  date: "a date and time such as 2024-05-06T07:08:09Z (RFC 3339)",
+  bytes: "base64 text, padded (bytes)",
+}
+
+function mistyped(value: unknown, plan: FieldPlan, sink: ValueSink, index: number | undefined): PrismError {
+  const name = index === undefined ? quote(plan.name) : `${quote(plan.name)}[${index}]`
+  const hint = hintFor(value, plan.type)
+  return invalid(`field ${name} expects ${EXPECTED[plan.type]}, found ${describe(value)}`, sink.place, hint)
+}
+
+function hintFor(value: unknown, type: FieldType): string | undefined {
+  const isNumeric = type === "i64" || type === "u64" || type === "f64"
+  if (Array.isArray(value)) return "a list of values is fine, a list of lists is not"
+  if (typeof value === "string") {
+    if (isNumeric && value.trim() !== "" && !Number.isNaN(Number(value))) return "write the number without quotes"
+    if (type === "bool" && /^(true|false)$/i.test(value)) return "write it without quotes"
+    if (type === "date" && /^\d{4}-\d{2}-\d{2}$/.test(value)) return `add a time of day: ${value}T00:00:00Z`
+    if (type === "date" && /^\d{4}-\d{2}-\d{2}[Tt ][\d:.]+$/.test(value)) return `add a time zone: ${value}Z for UTC`
+  }
+  if (typeof value === "number" || typeof value === "bigint") {
+    if (type === "text" || type === "string") return "put it in quotes"
+    if (type === "date") return "a number is taken as microseconds since 1970, in the years 1 to 9999"
+    if (typeof value === "number" && Number.isInteger(value) && (type === "i64" || type === "u64")) {
+      return "beyond 2^53 a JavaScript number is not exact: pass a bigint, or an integer without exponent in JSON"
+    }
+  }
+  return undefined
+}
+
+/** What `check` works on, whoever gave it. */
+interface Draft {
+  readonly fieldsJson: string
+  readonly fields: Readonly<Record<string, unknown>>
+  readonly vector: ArrayLike<unknown> | undefined
+}
+
+/** Takes the vector out of a line's fields. */
+function draftOfLine(line: DocumentLine, vectorFields: readonly string[], place: string): Draft {
+  let { fieldsJson, vector } = line as Draft
+  for (const name of vectorFields) {
+    if (!Object.hasOwn(line.fields, name)) continue
+    vector = oneVector(vector, line.fields[name], name, place)
+    fieldsJson = withoutMember(fieldsJson, name)
+  }
+  return { fieldsJson, fields: line.fields, vector }
+}
+
+/** Takes a program's object apart. */
+function draftOfInput(
+  document: Readonly<Record<string, unknown>>,
+  id: string,
+  vectorFields: readonly string[],
+  place: string,
+): Draft {
+  const isFlat = !isObject(document.fields)
+  if (!isFlat) refuseMixedShape(Object.keys(document), place)
+  const fields: Record<string, unknown> = {}
+  let vector: ArrayLike<unknown> | undefined
+  if (!isFlat) vector = oneVector(undefined, document.vector, "vector", place)
+  const given = isFlat ? document : (document.fields as Record<string, unknown>)
+  for (const key of Object.keys(given)) {
+    const value = given[key]
+    if (key === "id") {
+      if (value !== id) throw otherIdInside(id, value)
+    } else if (vectorFields.includes(key)) {
+      vector = oneVector(vector, value, key, place)
+    } else {
+      setProperty(fields, key, value)
+    }
+  }
+  return { fieldsJson: stringifyJson(fields, { place }), fields, vector }
+}
+
+/** The vector of a document that may give it in two places, as long as both are the same. */
+function oneVector(
+  vector: ArrayLike<unknown> | undefined,
+  other: unknown,
+  name: string,
+  place: string,
+): ArrayLike<unknown> | undefined {
+  if (other === null || other === undefined) return vector
+  const isList = Array.isArray(other) || (ArrayBuffer.isView(other) && "length" in other)
+  if (!isList) {
+    throw invalid(`${quote(name)} expects a list of numbers, found ${describe(other)}`, place)
+  }
+  const list = other as ArrayLike<unknown>
+  if (vector === undefined) return list
+  for (let i = 0; i < Math.max(vector.length, list.length); i++) {
+    if (Math.fround(Number(vector[i])) !== Math.fround(Number(list[i]))) {
+      throw invalid(`"vector" and ${quote(name)} are two different vectors`, place, "give the vector once")
+    }
+  }
+  return vector
+}
+
+function checkId(id: unknown): string {
+  if (id === undefined) {
+    throw new PrismError("INVALID_DOCUMENT", "the document has no id", {
+      hint: 'give every document an "id" of its own',
+    })
+  }
+  if (typeof id !== "string") {
+    const hint = typeof id === "number" || typeof id === "bigint" ? { hint: "an id is text: put it in quotes" } : {}
+    throw new PrismError("INVALID_DOCUMENT", `the id of a document is text, found ${describe(id)}`, hint)
+  }
+  const bytes = utf8Length(id)
+  if (bytes > ID_BYTES_MAX) {
+    throw new PrismError("LIMIT_EXCEEDED", `the id has ${bytes} bytes, at most ${ID_BYTES_MAX} are possible`, {
+      place: placeOf(id),
+    })
+  }
+  // Two ids that differ in a lone surrogate alone would be one in UTF-8.
+  if (/\p{Surrogate}/u.test(id)) throw invalid("the id holds half a surrogate pair, which is no text", placeOf(id))
+  return id
+}
+
+function checkSize(fieldsJson: string, place: string): void {
+  if (fieldsJson.length * 3 <= DOCUMENT_BYTES_MAX) return
+  const bytes = utf8Length(fieldsJson)
+  if (bytes <= DOCUMENT_BYTES_MAX) return
+  throw new PrismError("LIMIT_EXCEEDED", `the fields have ${bytes} bytes, at most ${DOCUMENT_BYTES_MAX} are possible`, {
+    place,
+  })
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value)
+}
+
+function otherIdInside(id: string, other: unknown): PrismError {
+  return invalid(`its fields hold another id, ${describe(other)}`, placeOf(id), "leave the id out of the fields")
+}
+
+function invalid(message: string, place: string, hint?: string): PrismError {
+  return new PrismError("INVALID_DOCUMENT", message, hint === undefined ? { place } : { place, hint })
+}
+
+function placeOf(id: string): string {
+  return `document ${quote(id)}`
+}
+
+function describe(value: unknown): string {
+  if (value === null) return "null"
+  if (Array.isArray(value)) return "a list"
+  if (typeof value === "object") return "an object"
+  if (typeof value === "string") return `the text ${quote(value)}`
+  return String(value)
+}
+
+/** A word of the user's in a message: quoted, on one line, not too long. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
 }

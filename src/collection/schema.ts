@@ -13,6 +13,7 @@ import { utf8Length } from "../base/bytes.ts"
 import { PrismError, type Problem } from "../base/errors.ts"
 import { JSON_DEPTH_MAX } from "../base/json.ts"
 import { closest } from "../base/similar.ts"
+import { ANALYZERS, type AnalyzerSpec, analyzerByName } from "../engine/analyzer.ts"
 
 export const FIELD_TYPES = ["text", "string", "i64", "u64", "f64", "bool", "date", "bytes"] as const
 export type FieldType = (typeof FIELD_TYPES)[number]
@@ -23,18 +24,14 @@ export type Distance = (typeof DISTANCES)[number]
 export const MERGE_STRATEGIES = ["weighted", "rrf"] as const
 export type MergeStrategy = (typeof MERGE_STRATEGIES)[number]
 
-/** Tokenizers that a schema can name. */
-export const TOKENIZERS = ["standard", "raw"] as const
-export type Tokenizer = (typeof TOKENIZERS)[number]
-
 export interface SchemaField {
   /** A dot reaches into nested objects: `author.name`. */
   readonly name: string
   readonly type: FieldType
   readonly stored: boolean
   readonly indexed: boolean
-  /** Analyzer of a text field. */
-  readonly tokenizer: Tokenizer
+  /** What the schema's `tokenizer` names; only a text field is analysed. */
+  readonly analyzer: AnalyzerSpec
 }
 
 export interface VectorBackend {
@@ -365,7 +362,7 @@ class SchemaReader {
     if (isBlank(item.type)) this.#problem([...path, "type"], `missing: one of ${FIELD_TYPES.join(", ")}`)
     const stored = this.#boolean(item, [...path, "stored"]) ?? true
     const indexed = this.#boolean(item, [...path, "indexed"]) ?? true
-    const tokenizer = this.#readTokenizer(item, path)
+    const analyzer = this.#readAnalyzer(item, path)
     if (name === undefined || type === undefined) return undefined
     if (name === "id" || SYSTEM_FIELDS.includes(name)) {
       const what = `${quote(name)} is a field of the system`
@@ -375,24 +372,27 @@ class SchemaReader {
     }
     const fault = this.#from === "user" ? faultOfFieldName(name) : faultOfAnyName(name)
     if (fault !== undefined) this.#problem([...path, "name"], `${quote(name)} ${fault}`)
-    return { name, type, stored, indexed, tokenizer }
+    return { name, type, stored, indexed, analyzer }
   }
 
-  #readTokenizer(field: PlainObject, path: Path): Tokenizer {
-    const tokenizer = this.#text(field, [...path, "tokenizer"]) ?? "standard"
-    const isKnown = (TOKENIZERS as readonly string[]).includes(tokenizer)
-    const place = [...path, "tokenizer"]
-    if (!isKnown && this.#from === "user") {
-      this.#problem(place, `unknown tokenizer ${quote(tokenizer)}${suggestion(tokenizer, TOKENIZERS)}`)
-    } else if (!isKnown) {
-      this.#warnings.push(`${pathText(place)}: tokenizer ${quote(tokenizer)} is not here yet, standard is used instead`)
-    }
+  #readAnalyzer(field: PlainObject, path: Path): AnalyzerSpec {
+    const standard: AnalyzerSpec = { name: "standard" }
     if (!isBlank(field.tokenizer_options)) {
       const options = [...path, "tokenizer_options"]
       if (this.#from === "user") this.#problem(options, "no tokenizer takes options yet")
       else this.#warnings.push(`${pathText(options)}: no tokenizer takes options yet, they are kept without effect`)
     }
-    return isKnown ? (tokenizer as Tokenizer) : "standard"
+    const place = [...path, "tokenizer"]
+    const name = this.#text(field, place)
+    if (name === undefined) return standard
+    const analyzer = analyzerByName(name)
+    if (analyzer !== undefined) return analyzer
+    if (this.#from === "user") {
+      this.#problem(place, `unknown tokenizer ${quote(name)}${suggestion(name, Object.keys(ANALYZERS))}`)
+    } else {
+      this.#warnings.push(`${pathText(place)}: tokenizer ${quote(name)} is not here yet, standard is used instead`)
+    }
+    return standard
   }
 
   #readVector(backends: PlainObject | undefined, text: Schema["text"]): VectorBackend | undefined {
