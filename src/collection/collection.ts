@@ -1,5 +1,5 @@
 import { PrismError, type Problem } from "../base/errors.ts"
-import { analyze, analyzerByName } from "../engine/analyzer.ts"
+import { analyze } from "../engine/analyzer.ts"
 import { Engine } from "../engine/engine.ts"
 import { readManifest, type SegmentEntry } from "../storage/manifest.ts"
 import { type ExportOptions, type ExportReport, exportPortable } from "./archive.ts"
@@ -261,8 +261,8 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
 
   /** Cuts query text as the field's own analyzer cuts documents. */
   readonly #analyze = (field: string, text: string) => {
-    const tokenizer = this.schema.text?.fields.find(({ name }) => name === field)?.tokenizer ?? "standard"
-    return analyze(this.#engine, analyzerByName(tokenizer) ?? { name: "standard" }, text)
+    const declared = this.schema.text?.fields.find(({ name }) => name === field)
+    return analyze(this.#engine, declared?.analyzer ?? { name: "standard" }, text)
   }
 
   #retain(): readonly Segment[] {
