@@ -1,7 +1,7 @@
 import { PrismError, type Problem } from "../base/errors.ts"
 import { encodeDocumentLine, measureLines, PortableReader, type Verified, writePortable } from "../formats/portable.ts"
 import type { Sha256 } from "../runtime.ts"
-import { PRISM_VERSION } from "../version.ts"
+import { VERSION } from "../base/version.ts"
 import type { Collection } from "./collection.ts"
 import { type CheckedDocument, DocumentChecker, parseDocumentLine } from "./document.ts"
 import { parseSchema, renderSchema, type Schema } from "./schema.ts"
@@ -95,7 +95,7 @@ export async function exportPortable(
     const { yaml, redacted } = renderSchema(schema, { collection: name })
     const description = {
       collection: name,
-      prismVersion: PRISM_VERSION,
+      prismVersion: VERSION,
       exportedAt: new Date().toISOString(),
       backends: { text: schema.text !== undefined, vector: schema.vector !== undefined, graph: false },
       schema: yaml,
