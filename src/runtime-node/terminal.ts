@@ -1,7 +1,7 @@
 import { Readable } from "node:stream"
 import { isatty } from "node:tty"
-import { PrismError } from "../base/errors.ts"
 import type { Terminal } from "../runtime.ts"
+import { stdoutError } from "../storage/system-error.ts"
 
 let stdin: ReadableStream<Uint8Array> | undefined
 
@@ -47,19 +47,4 @@ export async function exit(code: number): Promise<never> {
     await new Promise<void>((resolve) => void stream.write("", () => resolve()))
   }
   process.exit(code)
-}
-
-function stdoutError(error: Error): PrismError {
-  const code = (error as NodeJS.ErrnoException).code
-  if (code === "EPIPE" || code === "ERR_STREAM_DESTROYED") {
-    return new PrismError("INTERRUPTED", "the reader of standard output has gone", { place: "stdout", cause: error })
-  }
-  if (code === "ENOSPC") {
-    return new PrismError("DISK_FULL", "cannot write standard output: no space left on the device (ENOSPC)", {
-      place: "stdout",
-      hint: "free some space, then try again",
-      cause: error,
-    })
-  }
-  return new PrismError("IO_ERROR", `cannot write standard output: ${error.message}`, { place: "stdout", cause: error })
 }

@@ -34,5 +34,6 @@ export function parentPath(path: string): string {
 
 /** Path of a name in a folder. */
 export function joinPath(directory: string, name: string): string {
+  if (name === "") return directory
   return directory === "" ? name : `${directory}/${name}`
 }

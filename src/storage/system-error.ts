@@ -41,3 +41,12 @@ export async function attempt<T>(action: string, path: string, call: () => Promi
     throw systemError(error, action, path)
   }
 }
+
+/** A failed write to standard output. INTERRUPTED where its reader has gone, as `head` does when it has enough. */
+export function stdoutError(error: unknown): Error {
+  const code = (error as { code?: unknown } | null)?.code
+  if (code === "EPIPE" || code === "ERR_STREAM_DESTROYED") {
+    return new PrismError("INTERRUPTED", "the reader of standard output has gone", { place: "stdout", cause: error })
+  }
+  return systemError(error, "write", "standard output")
+}

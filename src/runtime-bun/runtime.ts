@@ -1,0 +1,14 @@
+import type { Runtime } from "../runtime.ts"
+import { files } from "./files.ts"
+import { createSha256 } from "./sha256.ts"
+import { openStorage } from "./storage.ts"
+import { terminal } from "./terminal.ts"
+
+export const runtime: Runtime = {
+  name: "bun",
+  version: process.versions.bun ?? "unknown",
+  openStorage,
+  createSha256,
+  files,
+  terminal,
+}

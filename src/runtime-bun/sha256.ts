@@ -1,0 +1,1 @@
+export { createSha256 } from "../runtime-node/sha256.ts"

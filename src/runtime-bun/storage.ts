@@ -1,0 +1,1 @@
+export { openStorage } from "../runtime-node/storage.ts"

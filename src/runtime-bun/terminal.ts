@@ -1,0 +1,1 @@
+export { exit, terminal } from "../runtime-node/terminal.ts"

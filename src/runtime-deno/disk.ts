@@ -1,0 +1,98 @@
+import { unlink } from "node:fs/promises"
+import { basename, dirname, join, resolve } from "node:path"
+import { disk as nodeDisk } from "../runtime-node/disk.ts"
+import type { Disk, DiskWriter } from "../storage/disk.ts"
+import { type DenoFile, deno } from "./deno.ts"
+
+/** Deno's own calls; node: modules for what it has no call for: reads at a position, free space, who runs. */
+export const disk: Disk = {
+  resolve: (path) => resolve(path),
+  parent: dirname,
+  name: (path) => basename(path),
+  join: (directory, name) => join(directory, name),
+
+  async stat(path) {
+    try {
+      const found = await deno.stat(path)
+      return { kind: kindOf(found), size: found.size }
+    } catch (error) {
+      if ((error as { code?: string }).code === "ENOENT") return undefined
+      throw error
+    }
+  },
+
+  async list(path) {
+    const entries: { name: string; kind: "file" | "directory" | "other" }[] = []
+    for await (const entry of deno.readDir(path)) entries.push({ name: entry.name, kind: kindOf(entry) })
+    return entries
+  },
+
+  openRead: nodeDisk.openRead,
+
+  async stream(path) {
+    return (await deno.open(path, { read: true })).readable
+  },
+
+  async openAppend(path, length) {
+    const file = await deno.open(path, { read: true, write: true })
+    try {
+      await file.truncate(length)
+      await file.seek(length, SEEK_START)
+      return writer(file)
+    } catch (error) {
+      file.close()
+      throw error
+    }
+  },
+
+  async createExclusive(path) {
+    return writer(await deno.open(path, { write: true, createNew: true, mode: 0o600 }))
+  },
+
+  rename: (from, to) => deno.rename(from, to),
+  link: (from, to) => deno.link(from, to),
+  // Deno.remove would take an empty folder too.
+  unlink,
+  makeDirectory: (path) => deno.mkdir(path, { mode: 0o700 }),
+  // and this would take a file.
+  removeDirectory: nodeDisk.removeDirectory,
+
+  async removeTree(path) {
+    try {
+      await deno.remove(path, { recursive: true })
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ENOENT") throw error
+    }
+  },
+
+  async syncDirectory(path) {
+    const file = await deno.open(path, { read: true })
+    try {
+      await file.sync()
+    } finally {
+      file.close()
+    }
+  },
+
+  freeBytes: nodeDisk.freeBytes,
+  self: nodeDisk.self,
+  findProcess: nodeDisk.findProcess,
+}
+
+const SEEK_START = 0
+
+function writer(file: DenoFile): DiskWriter {
+  return {
+    async write(bytes) {
+      for (let count = 0; count < bytes.length; ) count += await file.write(bytes.subarray(count))
+    },
+    sync: () => file.sync(),
+    async close() {
+      file.close()
+    },
+  }
+}
+
+function kindOf(entry: { isFile: boolean; isDirectory: boolean }): "file" | "directory" | "other" {
+  return entry.isFile ? "file" : entry.isDirectory ? "directory" : "other"
+}

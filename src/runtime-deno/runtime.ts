@@ -1,0 +1,15 @@
+import type { Runtime } from "../runtime.ts"
+import { deno } from "./deno.ts"
+import { files } from "./files.ts"
+import { createSha256 } from "./sha256.ts"
+import { openStorage } from "./storage.ts"
+import { terminal } from "./terminal.ts"
+
+export const runtime: Runtime = {
+  name: "deno",
+  version: deno.version.deno,
+  openStorage,
+  createSha256,
+  files,
+  terminal,
+}

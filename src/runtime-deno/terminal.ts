@@ -1,0 +1,59 @@
+import process from "node:process"
+import { encodeUtf8 } from "../base/bytes.ts"
+import type { Terminal } from "../runtime.ts"
+
+import { stdoutError } from "../storage/system-error.ts"
+import { deno } from "./deno.ts"
+
+// Writes to one stream must not overtake each other: Deno hands each to the system by itself.
+let written: Promise<unknown> = Promise.resolve()
+
+export const terminal: Terminal = {
+  get stdin() {
+    return deno.stdin.readable
+  },
+  stdinIsTerminal: deno.stdin.isTerminal(),
+  stdout(bytes) {
+    const all = typeof bytes === "string" ? encodeUtf8(bytes) : bytes
+    const write = written.then(async () => {
+      for (let count = 0; count < all.length; ) count += await deno.stdout.write(all.subarray(count))
+    })
+    written = write.catch(() => undefined)
+    return write.catch((error: unknown) => {
+      throw stdoutError(error)
+    })
+  },
+  stderr(text) {
+    try {
+      const bytes = encodeUtf8(text)
+      for (let count = 0; count < bytes.length; ) count += deno.stderr.writeSync(bytes.subarray(count))
+    } catch {
+      // Standard error has nowhere to report its own failure to.
+    }
+  },
+  stdoutIsTerminal: deno.stdout.isTerminal(),
+  stderrIsTerminal: deno.stderr.isTerminal(),
+  get columns() {
+    try {
+      return deno.consoleSize().columns
+    } catch {
+      return 80
+    }
+  },
+  env: (name) => deno.env.get(name),
+  onInterrupt(callback) {
+    const signals = ["SIGINT", "SIGTERM"] as const
+    for (const signal of signals) deno.addSignalListener(signal, callback)
+    return () => {
+      for (const signal of signals) deno.removeSignalListener(signal, callback)
+    }
+  },
+  // Deno tells what it uses now, not the peak.
+  peakMemoryBytes: () => process.resourceUsage().maxRSS * 1024,
+}
+
+/** Ends the process once everything written to its outputs has been handed to the system. */
+export async function exit(code: number): Promise<never> {
+  await written
+  deno.exit(code)
+}

@@ -1,0 +1,163 @@
+import { decodeUtf8Fatal, encodeUtf8 } from "../base/bytes.ts"
+import { crc32c } from "../base/crc32c.ts"
+import { PrismError } from "../base/errors.ts"
+import { joinPath, pathNames } from "./path.ts"
+import type { Storage } from "./storage.ts"
+
+// The manifest names all files of one generation of a collection. It is one line of JSON that always begins
+//
+//   {"formatVersion":1,"checksum":"8 lowercase hex digits",…
+//
+// `checksum` is the CRC-32C of the whole file with these 8 digits as zeros. Every later version keeps this beginning,
+// so that a damaged file and one of a newer Prism can be told apart.
+
+export const MANIFEST_NAME = "MANIFEST"
+export const MANIFEST_VERSION = 1
+
+export interface Manifest {
+  readonly formatVersion: typeof MANIFEST_VERSION
+  /** Grows by one with each manifest of a collection. */
+  readonly generation: number
+  /** RFC 3339, UTC. */
+  readonly committedAt: string
+  /** Documents in the segments that are not deleted; those in the log are not counted. */
+  readonly documentCount: number
+  /** Every segment id ever given is smaller. */
+  readonly nextSegmentId: number
+  /** Number of the write-ahead log that continues these segments. */
+  readonly walNumber: number
+  /** Oldest first. */
+  readonly segments: readonly SegmentEntry[]
+}
+
+export interface SegmentEntry {
+  readonly id: number
+  /** All documents in its files, deleted ones too. */
+  readonly documentCount: number
+  readonly deletedCount: number
+  readonly files: {
+    readonly text: FileEntry
+    readonly documents: FileEntry
+    readonly vector?: FileEntry
+    readonly tombstones?: FileEntry
+  }
+}
+
+export interface FileEntry {
+  /** Relative to the folder of the manifest. */
+  readonly path: string
+  readonly length: number
+  /** Lowercase hex of the SHA-256 of all its bytes. */
+  readonly sha256: string
+}
+
+/** Replaces the manifest of a folder: a reader, or a crash, sees the old one or the new one, never a mixture. The files
+ *  that it names, and their entries in their folders, must be durable before. Durable when it resolves; when it
+ *  rejects, either one may be there. */
+export async function writeManifest(storage: Storage, directory: string, manifest: Manifest): Promise<void> {
+  const temporary = joinPath(directory, `${MANIFEST_NAME}.tmp`)
+  await storage.remove(temporary)
+  {
+    await using file = await storage.create(temporary)
+    await file.append(encodeManifest(manifest))
+    await file.sync()
+  }
+  await storage.rename(temporary, joinPath(directory, MANIFEST_NAME))
+  // The rename is itself a change of the folder.
+  await storage.syncDirectory(directory)
+}
+
+/** CORRUPT where it is damaged, or missing: a collection's folder gets its final name only with a manifest in it.
+ *  INCOMPATIBLE_VERSION where a newer Prism wrote it. */
+export async function readManifest(storage: Storage, directory: string): Promise<Manifest> {
+  const path = joinPath(directory, MANIFEST_NAME)
+  if ((await storage.size(path)) === undefined) {
+    throw new PrismError("CORRUPT", `${path} is missing`, { place: path, hint: RESTORE_HINT })
+  }
+  return decodeManifest(await storage.read(path), path)
+}
+
+const RESTORE_HINT = "restore the collection from an archive"
+const BEGINNING = /^\{"formatVersion":([1-9][0-9]{0,8}),"checksum":"([0-9a-f]{8})"/
+
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  const { formatVersion, ...rest } = manifest
+  const text = `${JSON.stringify({ formatVersion, checksum: "00000000", ...rest })}\n`
+  const bytes = encodeUtf8(text)
+  return encodeUtf8(text.replace('"checksum":"00000000"', `"checksum":"${checksumHex(bytes)}"`))
+}
+
+/** `path`: for messages. Errors as of `readManifest`. */
+export function decodeManifest(bytes: Uint8Array, path: string): Manifest {
+  const corrupt = (what: string) =>
+    new PrismError("CORRUPT", `${path} is damaged: ${what}`, { place: path, hint: RESTORE_HINT })
+  const text = decodeUtf8Fatal(bytes, path)
+  const beginning = BEGINNING.exec(text)
+  if (!beginning) throw corrupt("it does not begin as a manifest")
+  const [, version, checksum] = beginning as unknown as [string, string, string]
+  const zeroed = text.replace(`"checksum":"${checksum}"`, '"checksum":"00000000"')
+  if (checksumHex(encodeUtf8(zeroed)) !== checksum) throw corrupt("its checksum does not match")
+  if (Number(version) > MANIFEST_VERSION) {
+    throw new PrismError(
+      "INCOMPATIBLE_VERSION",
+      `${path} has format version ${version}, this Prism reads up to ${MANIFEST_VERSION}`,
+      { place: path, hint: "use the newer version of Prism that wrote it" },
+    )
+  }
+  const { checksum: _, ...manifest } = JSON.parse(text) as Record<string, unknown>
+  const wrong = findWrong(manifest)
+  if (wrong !== undefined) throw corrupt(`${wrong} is not as it must be`)
+  return manifest as unknown as Manifest
+}
+
+function checksumHex(bytes: Uint8Array): string {
+  return crc32c(bytes).toString(16).padStart(8, "0")
+}
+
+/** Name of the first value that a manifest of this version cannot have. The checksum finds damage; this finds files that
+ *  something else wrote, before a path of theirs is opened or a count of theirs is believed. */
+function findWrong(manifest: Record<string, unknown>): string | undefined {
+  for (const key of ["generation", "documentCount", "nextSegmentId", "walNumber"]) {
+    if (!isCount(manifest[key])) return key
+  }
+  if (typeof manifest["committedAt"] !== "string") return "committedAt"
+  if (!Array.isArray(manifest["segments"])) return "segments"
+  const paths = new Set<string>()
+  let live = 0
+  for (const [place, segment] of (manifest["segments"] as Record<string, unknown>[]).entries()) {
+    const where = `segments[${place}]`
+    if (!isObject(segment)) return where
+    const { id, documentCount, deletedCount, files } = segment
+    if (!isCount(id) || id >= (manifest["nextSegmentId"] as number)) return `${where}.id`
+    if (!isCount(documentCount)) return `${where}.documentCount`
+    if (!isCount(deletedCount) || deletedCount > documentCount) return `${where}.deletedCount`
+    live += documentCount - deletedCount
+    if (!isObject(files)) return `${where}.files`
+    for (const kind of ["text", "documents"]) if (!(kind in files)) return `${where}.files.${kind}`
+    for (const [kind, file] of Object.entries(files)) {
+      if (!isObject(file) || !isFileEntry(file)) return `${where}.files.${kind}`
+      if (paths.has(file.path)) return `${where}.files.${kind}.path`
+      paths.add(file.path)
+    }
+  }
+  return live === manifest["documentCount"] ? undefined : "documentCount"
+}
+
+function isFileEntry(file: Record<string, unknown>): file is Record<string, unknown> & FileEntry {
+  const { path, length, sha256 } = file
+  if (typeof path !== "string" || !isCount(length)) return false
+  if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) return false
+  try {
+    return pathNames(path).length > 0
+  } catch {
+    return false
+  }
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}

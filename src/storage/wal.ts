@@ -1,0 +1,468 @@
+import { concatBytes, decodeUtf8Fatal, encodeUtf8 } from "../base/bytes.ts"
+import { crc32c } from "../base/crc32c.ts"
+import { assert, PrismError } from "../base/errors.ts"
+import { parentPath } from "./path.ts"
+import type { ReadableFile, Storage, WritableFile } from "./storage.ts"
+
+// The write-ahead log: what was acknowledged and is not in a segment yet. Little-endian.
+//
+//   header   0..4   u32    magic          "PWAL"
+//            4..6   u16    formatVersion
+//            6..8   u16    zero
+//            8..16  u64    walNumber      as the manifest names it
+//            16..28 u8[12] salt           random
+//            28..32 u32    CRC-32C of the bytes before
+//   frames   0..4   u32    magic          "PFRM"
+//            4..8   u32    payloadBytes   1..FRAME_BYTES_MAX
+//            8..12  u32    CRC-32C of the payload
+//            12..16 u32    CRC-32C of salt, the frame's offset as u64, the 12 bytes before
+//            then the payload: records
+//   record   0      u8     kind           1 put, 2 delete
+//            1..4   u8[3]  zero
+//            4..8   u32    idBytes
+//            8..12  u32    fieldsBytes    0 in a delete
+//            12..16 u32    dimension      0 where there is no vector
+//            16..20 u32    CRC-32C of id and fields, so that one document can be read back alone
+//            then id in UTF-8, fields as compact JSON in UTF-8, vector as f32[dimension]
+//
+// The header is durable before a manifest names the log. One group commit is one frame with one sync, and frame n + 1 is
+// written only after the sync of n returned. So whenever the machine stops, every frame but the last was synced, and
+// replay can tell what a crash leaves from damage:
+//
+// - A frame whose header is right, with bytes behind it in the file: it was synced. A wrong payload is CORRUPT.
+// - The last frame of the file: it may never have been acknowledged, and any part of it may be missing, also from its
+//   middle. Where it is not whole, it is dropped. Damage to a last frame that was acknowledged looks the same; only a
+//   second copy could tell.
+// - A frame whose header is wrong, so that nobody knows where it ends: it is the last if no right header follows. One
+//   that does follow proves that this one was synced: CORRUPT. Because of salt and offset nothing in a document, no
+//   copied log and no earlier use of the disk can look like a header.
+//
+// Before the writer goes on after a dropped frame, the file is cut at the end of the last whole one, durably.
+
+export const WAL_VERSION = 1
+/** A frame takes records up to this size together; one larger record gets a frame of its own. */
+export const FRAME_BYTES = 4 * 1024 * 1024
+/** Limit of one record, and of what replay holds in memory at once. */
+export const FRAME_BYTES_MAX = 64 * 1024 * 1024
+
+const MAGIC = 0x4c415750
+const HEADER_BYTES = 32
+const SALT_OFFSET = 16
+const SALT_BYTES = 12
+const FRAME_MAGIC = 0x4d524650
+const FRAME_HEADER_BYTES = 16
+const RECORD_HEADER_BYTES = 20
+const PUT = 1
+const DELETE = 2
+const SCAN_BYTES = 1024 * 1024
+
+export type WalOperation =
+  | {
+      readonly kind: "put"
+      readonly id: string
+      readonly fieldsJson: string
+      readonly vector: Float32Array | undefined
+    }
+  | { readonly kind: "delete"; readonly id: string }
+
+/** Where a record lies in the log, its vector left out. */
+export interface WalLocation {
+  readonly offset: number
+  readonly length: number
+}
+
+export interface WalEntry {
+  readonly operation: WalOperation
+  readonly location: WalLocation
+}
+
+/** Appends to a log. Only the holder of the storage's lock may have one, and only one a log. */
+export class WalWriter {
+  readonly #file: WritableFile
+  readonly #salt: Uint8Array
+  readonly #queue: Batch[] = []
+  #draining: Promise<void> | undefined
+  #durableLength: number
+  #failure: unknown
+  #failed = false
+  #closed = false
+
+  private constructor(file: WritableFile, salt: Uint8Array) {
+    this.#file = file
+    this.#salt = salt
+    this.#durableLength = file.length
+  }
+
+  /** Begins a new log, empty and durable when it resolves. FILE_EXISTS. */
+  static async create(storage: Storage, path: string, options: { walNumber: number }): Promise<WalWriter> {
+    const salt = crypto.getRandomValues(new Uint8Array(SALT_BYTES))
+    const file = await storage.create(path)
+    try {
+      await file.append(encodeHeader(options.walNumber, salt))
+      await file.sync()
+      await storage.syncDirectory(parentPath(path))
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    return new WalWriter(file, salt)
+  }
+
+  /** Goes on with a log after all of it was replayed. Cuts off a torn last frame, and makes durable what replay saw:
+   *  after a killed process, unlike a crash of the machine, the last frame may be whole in memory alone. */
+  static async resume(storage: Storage, replay: WalReplay): Promise<WalWriter> {
+    const { salt, wholeBytes } = replay
+    assert(salt !== undefined && wholeBytes !== undefined, "a log goes on only after it was replayed to its end")
+    const file = await storage.append(replay.path, wholeBytes)
+    try {
+      await file.sync()
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    return new WalWriter(file, salt)
+  }
+
+  /** Bytes of the header and all durable frames. */
+  get length(): number {
+    return this.#durableLength
+  }
+
+  /** Durable when it resolves, with the place of each operation's record in the same order. Calls at the same time share
+   *  a frame and its sync; the order of calls is the order of replay.
+   *
+   *  After a crash before it resolved, the operations may be there or not: all or none of them where their records take
+   *  up to FRAME_BYTES together; of a larger batch, any number from the first on. Each single one is whole or absent.
+   *
+   *  LIMIT_EXCEEDED for a record over FRAME_BYTES_MAX, and nothing is written. When writing or syncing fails, it rejects
+   *  with that error, and the writer takes nothing more (READ_ONLY): nobody knows what of the frame is on the disk, and
+   *  a sync tried again after it failed may succeed without having written anything. */
+  async append(operations: readonly WalOperation[]): Promise<WalLocation[]> {
+    if (this.#closed) throw new PrismError("CLOSED", `${this.#file.path} is closed`, { place: this.#file.path })
+    if (this.#failed) throw this.#readOnly()
+    const records = operations.map((operation) => this.#encode(operation))
+    if (records.length === 0) return []
+    return await new Promise((resolve, reject) => {
+      this.#queue.push(new Batch(records, resolve, reject))
+      this.#draining ??= this.#drain()
+    })
+  }
+
+  /** Waits for what was appended. Twice is fine. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#draining
+    await this.#file.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** Commits frame by frame until the queue is empty. Never rejects: each batch hears of its own failure. */
+  async #drain(): Promise<void> {
+    // Calls made in the same turn of the event loop come into the first frame together.
+    await Promise.resolve()
+    while (this.#queue.length > 0) {
+      const { records, batches } = this.#takeFrame()
+      try {
+        await this.#commit(records)
+      } catch (error) {
+        this.#failed = true
+        this.#failure = error
+        for (const batch of batches) batch.reject(error)
+        for (const batch of this.#queue.splice(0)) if (!batches.includes(batch)) batch.reject(this.#readOnly())
+        break
+      }
+      for (const batch of batches) if (batch.next === batch.records.length) batch.resolve(batch.locations)
+    }
+    // In the same turn in which the queue was seen empty: what is appended after it begins to drain anew.
+    this.#draining = undefined
+  }
+
+  /** The records of the next frame, and the batches that have some in it. A batch that fits into a frame is not split. */
+  #takeFrame(): { records: EncodedRecord[]; batches: Batch[] } {
+    const records: EncodedRecord[] = []
+    const batches: Batch[] = []
+    let payloadBytes = 0
+    let offset = this.#durableLength + FRAME_HEADER_BYTES
+    for (let batch = this.#queue[0]; batch !== undefined; batch = this.#queue[0]) {
+      if (payloadBytes > 0 && payloadBytes + batch.bytes > FRAME_BYTES) break
+      batches.push(batch)
+      while (batch.next < batch.records.length) {
+        const record = batch.records[batch.next]!
+        if (payloadBytes > 0 && payloadBytes + record.bytes.length > FRAME_BYTES) return { records, batches }
+        batch.next++
+        batch.locations.push({ offset, length: record.documentBytes })
+        records.push(record)
+        payloadBytes += record.bytes.length
+        offset += record.bytes.length
+      }
+      this.#queue.shift()
+    }
+    return { records, batches }
+  }
+
+  async #commit(records: EncodedRecord[]): Promise<void> {
+    const frame = concatBytes([new Uint8Array(FRAME_HEADER_BYTES), ...records.map((record) => record.bytes)])
+    const payload = frame.subarray(FRAME_HEADER_BYTES)
+    const view = dataView(frame)
+    view.setUint32(0, FRAME_MAGIC, true)
+    view.setUint32(4, payload.length, true)
+    view.setUint32(8, crc32c(payload), true)
+    view.setUint32(12, frameHeaderChecksum(this.#salt, this.#durableLength, frame), true)
+    await this.#file.append(frame)
+    await this.#file.sync()
+    this.#durableLength += frame.length
+  }
+
+  #encode(operation: WalOperation): EncodedRecord {
+    const id = encodeUtf8(operation.id)
+    const put = operation.kind === "put" ? operation : undefined
+    const fields = encodeUtf8(put?.fieldsJson ?? "")
+    const vector = put?.vector ?? new Float32Array(0)
+    const documentBytes = RECORD_HEADER_BYTES + id.length + fields.length
+    const length = documentBytes + vector.byteLength
+    if (length > FRAME_BYTES_MAX) {
+      throw new PrismError("LIMIT_EXCEEDED", `document has ${length} bytes, the log takes up to ${FRAME_BYTES_MAX}`, {
+        place: `document ${JSON.stringify(operation.id.slice(0, 100))}`,
+      })
+    }
+    const bytes = new Uint8Array(length)
+    bytes.set(id, RECORD_HEADER_BYTES)
+    bytes.set(fields, RECORD_HEADER_BYTES + id.length)
+    bytes.set(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength), documentBytes)
+    const view = dataView(bytes)
+    view.setUint8(0, put ? PUT : DELETE)
+    view.setUint32(4, id.length, true)
+    view.setUint32(8, fields.length, true)
+    view.setUint32(12, vector.length, true)
+    view.setUint32(16, crc32c(bytes.subarray(RECORD_HEADER_BYTES, documentBytes)), true)
+    return { bytes, documentBytes }
+  }
+
+  #readOnly(): PrismError {
+    return new PrismError("READ_ONLY", `writing ${this.#file.path} failed before, so nothing more is written`, {
+      place: this.#file.path,
+      hint: "open the collection again; what was acknowledged is in it",
+      cause: this.#failure,
+    })
+  }
+}
+
+interface EncodedRecord {
+  readonly bytes: Uint8Array
+  /** Length without the vector. */
+  readonly documentBytes: number
+}
+
+/** One call of `append`. */
+class Batch {
+  readonly records: readonly EncodedRecord[]
+  readonly resolve: (locations: WalLocation[]) => void
+  readonly reject: (error: unknown) => void
+  readonly bytes: number
+  readonly locations: WalLocation[] = []
+  /** Records before this one are in frames. */
+  next = 0
+
+  constructor(
+    records: readonly EncodedRecord[],
+    resolve: (locations: WalLocation[]) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.records = records
+    this.resolve = resolve
+    this.reject = reject
+    this.bytes = records.reduce((sum, record) => sum + record.bytes.length, 0)
+  }
+}
+
+/** Reads a log from its beginning, one frame in memory at a time. Iterate it once, to its end; CORRUPT, with the file and
+ *  its bytes, for all but a torn last frame. `walNumber`: what the manifest says. */
+export function replayWal(storage: Storage, path: string, options: { walNumber: number }): WalReplay {
+  return new WalReplay(storage, path, options.walNumber)
+}
+
+export class WalReplay implements AsyncIterable<WalEntry> {
+  readonly path: string
+  /** Set when the header was read. */
+  salt: Uint8Array | undefined
+  /** Bytes up to the end of the last whole frame; set when everything was read. */
+  wholeBytes: number | undefined
+  /** Bytes of the torn frame behind it. */
+  droppedBytes = 0
+  readonly #storage: Storage
+  readonly #walNumber: number
+
+  constructor(storage: Storage, path: string, walNumber: number) {
+    this.path = path
+    this.#storage = storage
+    this.#walNumber = walNumber
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<WalEntry, void, undefined> {
+    assert(this.salt === undefined, "a log is replayed once")
+    if ((await this.#storage.size(this.path)) === undefined) {
+      throw new PrismError("CORRUPT", `${this.path} is missing`, { place: this.path, hint: RESTORE_HINT })
+    }
+    await using file = await this.#storage.open(this.path)
+    const salt = await readHeader(file, this.#walNumber)
+    this.salt = salt
+    let offset = HEADER_BYTES
+    while (offset < file.size) {
+      const payload = await readFrame(file, offset, salt)
+      if (!payload) break
+      yield* decodeRecords(file, payload, offset + FRAME_HEADER_BYTES)
+      offset += FRAME_HEADER_BYTES + payload.length
+    }
+    this.droppedBytes = file.size - offset
+    this.wholeBytes = offset
+  }
+}
+
+/** Reads back one document that is in the log. */
+export async function readWalDocument(
+  file: ReadableFile,
+  location: WalLocation,
+): Promise<{ id: string; fieldsJson: string }> {
+  const bytes = await file.read(location.offset, location.length)
+  const view = dataView(bytes)
+  const idBytes = view.getUint32(4, true)
+  const isWhole =
+    view.getUint8(0) === PUT &&
+    RECORD_HEADER_BYTES + idBytes + view.getUint32(8, true) === bytes.length &&
+    view.getUint32(16, true) === crc32c(bytes.subarray(RECORD_HEADER_BYTES))
+  if (!isWhole) throw damaged(file, location.offset, location.length, "a document's checksum does not match")
+  const fieldsOffset = RECORD_HEADER_BYTES + idBytes
+  return {
+    id: decodeUtf8Fatal(bytes.subarray(RECORD_HEADER_BYTES, fieldsOffset), file.path),
+    fieldsJson: decodeUtf8Fatal(bytes.subarray(fieldsOffset), file.path),
+  }
+}
+
+/** Payload of the frame at `offset`, or undefined where the file ends in a torn one. */
+async function readFrame(file: ReadableFile, offset: number, salt: Uint8Array): Promise<Uint8Array | undefined> {
+  const left = file.size - offset
+  if (left < FRAME_HEADER_BYTES) return undefined
+  const header = await file.read(offset, FRAME_HEADER_BYTES)
+  const payloadBytes = frameLength(salt, offset, header)
+  if (payloadBytes === undefined) {
+    const next = await findFrameHeader(file, offset + 1, salt)
+    if (next !== undefined) throw damaged(file, offset, next - offset, "a frame's header is wrong and another follows")
+    if (left <= FRAME_HEADER_BYTES + FRAME_BYTES_MAX) return undefined
+    throw damaged(file, offset, left, "what is there is larger than any frame")
+  }
+  const end = offset + FRAME_HEADER_BYTES + payloadBytes
+  if (end > file.size) return undefined
+  const payload = await file.read(offset + FRAME_HEADER_BYTES, payloadBytes)
+  if (crc32c(payload) === dataView(header).getUint32(8, true)) return payload
+  if (end === file.size) return undefined
+  throw damaged(file, offset, end - offset, "a frame's checksum does not match")
+}
+
+/** Payload bytes that a right frame header tells, else undefined. */
+function frameLength(salt: Uint8Array, offset: number, header: Uint8Array): number | undefined {
+  const view = dataView(header)
+  if (view.getUint32(0, true) !== FRAME_MAGIC) return undefined
+  if (view.getUint32(12, true) !== frameHeaderChecksum(salt, offset, header)) return undefined
+  const payloadBytes = view.getUint32(4, true)
+  return payloadBytes > 0 && payloadBytes <= FRAME_BYTES_MAX ? payloadBytes : undefined
+}
+
+/** Offset of the first right frame header from `from` on. */
+async function findFrameHeader(file: ReadableFile, from: number, salt: Uint8Array): Promise<number | undefined> {
+  const firstByte = FRAME_MAGIC & 0xff
+  for (let start = from; start + FRAME_HEADER_BYTES <= file.size; start += SCAN_BYTES) {
+    // Pieces overlap by less than a header, so that one across their border is seen.
+    const length = Math.min(SCAN_BYTES + FRAME_HEADER_BYTES - 1, file.size - start)
+    const bytes = await file.read(start, length)
+    for (let at = bytes.indexOf(firstByte); at !== -1; at = bytes.indexOf(firstByte, at + 1)) {
+      if (at + FRAME_HEADER_BYTES > bytes.length) break
+      const header = bytes.subarray(at, at + FRAME_HEADER_BYTES)
+      if (frameLength(salt, start + at, header) !== undefined) return start + at
+    }
+  }
+  return undefined
+}
+
+function* decodeRecords(file: ReadableFile, payload: Uint8Array, payloadOffset: number): Generator<WalEntry> {
+  const view = dataView(payload)
+  let at = 0
+  while (at < payload.length) {
+    const start = at
+    const wrong = () => damaged(file, payloadOffset + start, payload.length - start, "a record does not fit its frame")
+    if (payload.length - at < RECORD_HEADER_BYTES) throw wrong()
+    const kind = view.getUint8(at)
+    const idEnd = at + RECORD_HEADER_BYTES + view.getUint32(at + 4, true)
+    const fieldsEnd = idEnd + view.getUint32(at + 8, true)
+    const dimension = view.getUint32(at + 12, true)
+    const end = fieldsEnd + dimension * 4
+    if (end > payload.length || (kind !== PUT && kind !== DELETE)) throw wrong()
+    const id = decodeUtf8Fatal(payload.subarray(at + RECORD_HEADER_BYTES, idEnd), file.path)
+    const location = { offset: payloadOffset + at, length: fieldsEnd - at }
+    at = end
+    if (kind === DELETE) {
+      yield { operation: { kind: "delete", id }, location }
+      continue
+    }
+    const fieldsJson = decodeUtf8Fatal(payload.subarray(idEnd, fieldsEnd), file.path)
+    // A copy, because a frame does not keep its vectors aligned.
+    const vector = dimension === 0 ? undefined : new Float32Array(payload.slice(fieldsEnd, end).buffer)
+    yield { operation: { kind: "put", id, fieldsJson, vector }, location }
+  }
+}
+
+function encodeHeader(walNumber: number, salt: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(HEADER_BYTES)
+  const view = dataView(bytes)
+  view.setUint32(0, MAGIC, true)
+  view.setUint16(4, WAL_VERSION, true)
+  view.setBigUint64(8, BigInt(walNumber), true)
+  bytes.set(salt, SALT_OFFSET)
+  view.setUint32(28, crc32c(bytes.subarray(0, 28)), true)
+  return bytes
+}
+
+/** The salt of a log whose header is right. */
+async function readHeader(file: ReadableFile, walNumber: number): Promise<Uint8Array> {
+  if (file.size < HEADER_BYTES) throw damaged(file, 0, file.size, "it is shorter than its header")
+  const bytes = await file.read(0, HEADER_BYTES)
+  const view = dataView(bytes)
+  if (view.getUint32(0, true) !== MAGIC) throw damaged(file, 0, HEADER_BYTES, "it does not begin as a log")
+  if (view.getUint32(28, true) !== crc32c(bytes.subarray(0, 28))) {
+    throw damaged(file, 0, HEADER_BYTES, "the header's checksum does not match")
+  }
+  const version = view.getUint16(4, true)
+  if (version !== WAL_VERSION) {
+    throw new PrismError(
+      "INCOMPATIBLE_VERSION",
+      `${file.path} has format version ${version}, this Prism reads up to ${WAL_VERSION}`,
+      { place: file.path, hint: "use the newer version of Prism that wrote it" },
+    )
+  }
+  const found = Number(view.getBigUint64(8, true))
+  if (found !== walNumber) {
+    throw damaged(file, 0, HEADER_BYTES, `it is log ${found}, the manifest names log ${walNumber}`)
+  }
+  return bytes.slice(SALT_OFFSET, SALT_OFFSET + SALT_BYTES)
+}
+
+function frameHeaderChecksum(salt: Uint8Array, offset: number, header: Uint8Array): number {
+  const offsetBytes = new Uint8Array(8)
+  dataView(offsetBytes).setBigUint64(0, BigInt(offset), true)
+  return crc32c(header.subarray(0, 12), crc32c(offsetBytes, crc32c(salt)))
+}
+
+const RESTORE_HINT = "restore the collection from an archive"
+
+function damaged(file: ReadableFile, offset: number, length: number, what: string): PrismError {
+  return new PrismError("CORRUPT", `${file.path} is damaged in bytes ${offset} to ${offset + length}: ${what}`, {
+    place: `${file.path}, bytes ${offset} to ${offset + length}`,
+    hint: RESTORE_HINT,
+  })
+}
+
+function dataView(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
