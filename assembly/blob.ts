@@ -123,6 +123,11 @@ export function blobCheck(blob: usize, length: usize, magic: u32, version: u16):
   return BLOB_OK;
 }
 
+/** Bytes of the whole blob. */
+export function blobLength(blob: usize): usize {
+  return <usize>load<u64>(blob, LENGTH_OFFSET);
+}
+
 export function blobKind(blob: usize): u16 {
   return load<u16>(blob, KIND_OFFSET);
 }

@@ -120,6 +120,16 @@ export function docSetOr(a: usize, b: usize): void {
   docSetSeal(a);
 }
 
+/** |a ∩ b| */
+export function docSetAndCount(a: usize, b: usize): u32 {
+  const shared = sharedBytes(a, b);
+  let count: u32 = 0;
+  for (let offset = DOC_SET_WORDS_OFFSET; offset < DOC_SET_WORDS_OFFSET + shared; offset += 8) {
+    count += <u32>popcnt<u64>(load<u64>(a + offset) & load<u64>(b + offset));
+  }
+  return count;
+}
+
 @inline function sharedBytes(a: usize, b: usize): usize {
   return wordBytes(min<u32>(load<u32>(a, LENGTH_OFFSET), load<u32>(b, LENGTH_OFFSET)));
 }

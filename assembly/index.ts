@@ -6,11 +6,18 @@ export { regionAlloc, regionFree, regionCapacity, regionPagesInUse } from "./reg
 
 export {
   docSetNew, docSetFree, docSetAdd, docSetRemove, docSetHas, docSetCount, docSetLength, docSetFill, docSetSeal,
-  docSetAnd, docSetAndNot, docSetOr, docSetGrow,
+  docSetAnd, docSetAndCount, docSetAndNot, docSetOr, docSetGrow,
 } from "./doc-set";
 
 export { crc32c } from "./crc32c";
 
 export {
-  blobHeaderBytes, blobBegin, blobAddSection, blobFinish, blobCheck, blobKind, blobVersion, section, sectionLength,
+  blobHeaderBytes, blobBegin, blobAddSection, blobFinish, blobCheck, blobLength, blobKind, blobVersion, section,
+  sectionLength,
 } from "./blob";
+
+export {
+  vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree,
+  vectorCount, vectorDimension, vectorMetric, vectorDocEnd, vectorQuery, vectorSearch, vectorResults, vectorScores,
+  vectorOf,
+} from "./vector/abi";

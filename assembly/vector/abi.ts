@@ -1,0 +1,94 @@
+// What the module exports of the vector index. An index is the address of its descriptor.
+import { dotExact } from "./distance";
+import { addVector, nextRow } from "./build";
+import {
+  docOrdOf, freeIndex, M_MAX, newIndex, NONE, ordinalOf, VectorIndex, vectorRow, writerBytes,
+} from "./layout";
+import { exactScore, searchResults, searchVectors } from "./search";
+import { open, seal } from "./segment";
+
+@inline function at(index: usize): VectorIndex { return changetype<VectorIndex>(index); }
+
+/** An empty writer; 0 when memory is used up. 2 ≤ m ≤ 128, so that a descent ends and a batch has room. */
+export function vectorWriterNew(dimension: u32, metric: u32, m: u32, efConstruction: u32): usize {
+  assert(m >= 2 && m <= M_MAX);
+  return newIndex(dimension, metric, m, efConstruction);
+}
+
+/** Where to write the next vector, f32[dimension]; 0 when memory is used up. */
+export function vectorWriterRow(index: usize): usize {
+  return nextRow(at(index));
+}
+
+/** Adds the vector written there: 0 done, 1 memory is used up, 2 a component is not finite. docOrds ascend. */
+export function vectorWriterAdd(index: usize, docOrd: u32): i32 {
+  return addVector(at(index), docOrd);
+}
+
+export function vectorWriterBytes(index: usize): usize {
+  return writerBytes(at(index));
+}
+
+/** The writer's vectors as a new blob, a region of its own; 0 when memory is used up. */
+export function vectorWriterSeal(index: usize): usize {
+  return seal(at(index));
+}
+
+/** Opens a blob that has passed blobCheck: the index, 0 when memory is used up, 1 when the blob is damaged. The index
+ *  owns the blob from then on. */
+export function vectorSegmentOpen(blob: usize): usize {
+  return open(blob);
+}
+
+export function vectorFree(index: usize): void {
+  freeIndex(at(index));
+}
+
+export function vectorCount(index: usize): u32 {
+  return at(index).count;
+}
+
+export function vectorDimension(index: usize): u32 {
+  return at(index).dimension;
+}
+
+export function vectorMetric(index: usize): u32 {
+  return at(index).metric;
+}
+
+/** docOrd of the last vector + 1, 0 where there is none. */
+export function vectorDocEnd(index: usize): u32 {
+  const count = at(index).count;
+  return count ? docOrdOf(at(index), count - 1) + 1 : 0;
+}
+
+/** Where to write a query, f32[dimension]. */
+export function vectorQuery(index: usize): usize {
+  return at(index).query;
+}
+
+/** The k best for the query; `accept` is a DocSet, or 0. Returns how many, -1 when memory is used up. */
+export function vectorSearch(index: usize, k: u32, ef: u32, accept: usize): i32 {
+  return searchVectors(at(index), k, ef, accept);
+}
+
+/** What vectorSearch found: {docOrd u32, score f32} each. */
+export function vectorResults(index: usize): usize {
+  return searchResults(at(index));
+}
+
+/** Turns `count` docOrds (u32) at `docOrds` into scores (f32) for the query; NaN where a document has no vector. */
+export function vectorScores(index: usize, docOrds: usize, count: u32): void {
+  const query = at(index).query;
+  const squaredNorm = dotExact(query, query, at(index).rowBytes);
+  for (const end = docOrds + (<usize>count << 2); docOrds < end; docOrds += 4) {
+    const ordinal = ordinalOf(at(index), load<u32>(docOrds));
+    store<f32>(docOrds, ordinal == NONE ? f32.NaN : exactScore(at(index), query, squaredNorm, ordinal));
+  }
+}
+
+/** Where the components of a document's vector are, 0 where it has none. */
+export function vectorOf(index: usize, docOrd: u32): usize {
+  const ordinal = ordinalOf(at(index), docOrd);
+  return ordinal == NONE ? 0 : vectorRow(at(index), ordinal);
+}

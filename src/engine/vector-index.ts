@@ -1,0 +1,228 @@
+import { assert, PrismError } from "../base/errors.ts"
+import { openBlob } from "./blob.ts"
+import type { DocSet } from "./doc-set.ts"
+import type { Engine } from "./engine.ts"
+import { allocated, copyOut } from "./memory.ts"
+
+export type Metric = "cosine" | "dot" | "euclidean"
+
+export interface VectorHits {
+  /** Best first, ties by docOrd. */
+  readonly docOrds: Uint32Array
+  /** Cosine similarity, inner product, or 1 / (1 + L2). */
+  readonly scores: Float32Array
+}
+
+/** The vectors of one segment. A document without a vector is not in it. */
+export interface VectorIndex {
+  /** Vectors in the index. */
+  readonly count: number
+  /** The k best of the documents in `accept` (default: all): k results wherever k of them have a vector. A larger
+   *  `ef` finds more of the true neighbours, and takes longer. */
+  search(query: Float32Array, options: { k: number; ef: number; accept?: DocSet }): VectorHits
+  /** Exact scores of single documents; NaN where one has no vector. */
+  scores(query: Float32Array, docOrds: Uint32Array): Float32Array
+  /** The vector as it came in, bit for bit. */
+  vector(docOrd: number): Float32Array | undefined
+  /** `[0.1,…]`, the shortest decimals that parse back to the same f32, in UTF-8. */
+  vectorJson(docOrd: number): Uint8Array | undefined
+  /** Gives the memory back. Closing twice is fine. */
+  close(): void
+}
+
+// assembly/vector/layout.ts
+const METRICS: readonly Metric[] = ["cosine", "dot", "euclidean"]
+const VECTOR_MAGIC = 0x43455650
+const VECTOR_VERSION = 1
+const WHAT = "vector segment"
+
+abstract class EngineVectorIndex implements VectorIndex {
+  protected readonly engine: Engine
+  #index: number
+
+  constructor(engine: Engine, index: number) {
+    this.engine = engine
+    this.#index = index
+  }
+
+  protected get index(): number {
+    assert(this.#index !== 0, "vector index used after close")
+    return this.#index
+  }
+
+  get count(): number {
+    return this.engine.abi.vectorCount(this.index) >>> 0
+  }
+
+  search(query: Float32Array, options: { k: number; ef: number; accept?: DocSet }): VectorHits {
+    assert(options.k >= 0 && options.ef >= 0, "k and ef are not negative")
+    this.#writeQuery(query)
+    const { abi } = this.engine
+    const count = abi.vectorSearch(this.index, options.k, options.ef, options.accept?.pointer ?? 0)
+    if (count < 0) allocated(0)
+    const docOrds = new Uint32Array(count)
+    const scores = new Float32Array(count)
+    const results = new DataView(this.engine.bytes.buffer, abi.vectorResults(this.index) >>> 0, count * 8)
+    for (let i = 0; i < count; i++) {
+      docOrds[i] = results.getUint32(i * 8, true)
+      scores[i] = results.getFloat32(i * 8 + 4, true)
+    }
+    return { docOrds, scores }
+  }
+
+  scores(query: Float32Array, docOrds: Uint32Array): Float32Array {
+    this.#writeQuery(query)
+    const { abi } = this.engine
+    const region = allocated(abi.regionAlloc(docOrds.length * 4))
+    new Uint32Array(this.engine.bytes.buffer, region, docOrds.length).set(docOrds)
+    abi.vectorScores(this.index, region, docOrds.length)
+    const scores = new Float32Array(this.engine.bytes.buffer, region, docOrds.length).slice()
+    abi.regionFree(region)
+    return scores
+  }
+
+  vector(docOrd: number): Float32Array | undefined {
+    const row = this.engine.abi.vectorOf(this.index, docOrd) >>> 0
+    if (row === 0) return undefined
+    return new Float32Array(this.engine.bytes.buffer, row, this.#dimension).slice()
+  }
+
+  vectorJson(docOrd: number): Uint8Array | undefined {
+    const vector = this.vector(docOrd)
+    if (!vector) return undefined
+    return new TextEncoder().encode(`[${[...vector].map(String).join(",")}]`)
+  }
+
+  close(): void {
+    if (this.#index !== 0) this.engine.abi.vectorFree(this.#index)
+    this.#index = 0
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  get #dimension(): number {
+    return this.engine.abi.vectorDimension(this.index)
+  }
+
+  #writeQuery(query: Float32Array): void {
+    if (query.length !== this.#dimension) {
+      throw new PrismError(
+        "DIMENSION_MISMATCH",
+        `the query has ${query.length} dimensions, the vectors have ${this.#dimension}`,
+        { hint: "embed the query with the model that made the vectors" },
+      )
+    }
+    for (const component of query) {
+      if (!Number.isFinite(component)) {
+        throw new PrismError("INVALID_REQUEST", `the query vector holds ${component}, which is not a number of f32`)
+      }
+    }
+    const at = this.engine.abi.vectorQuery(this.index) >>> 0
+    new Float32Array(this.engine.bytes.buffer, at, query.length).set(query)
+  }
+}
+
+/** A vector index that grows. It is searchable at once, and stays so after `seal`, until it is closed. */
+export class VectorWriter extends EngineVectorIndex {
+  readonly #dimension: number
+  readonly #metric: Metric
+  #docEnd = 0
+
+  /** `m`: links a vector has on upper levels, 2 to 128; at level 0 twice as many. `efConstruction`: candidates that
+   *  are looked at for them. */
+  constructor(engine: Engine, options: { dimension: number; metric: Metric; m: number; efConstruction: number }) {
+    const { dimension, metric, m, efConstruction } = options
+    assert(m >= 2 && m <= 128 && dimension >= 1 && efConstruction >= 1, "options of a vector index")
+    super(engine, allocated(engine.abi.vectorWriterNew(dimension, METRICS.indexOf(metric), m, efConstruction)))
+    this.#dimension = dimension
+    this.#metric = metric
+  }
+
+  /** Adds a document's vector. docOrds ascend; a document without a vector is left out. */
+  add(docOrd: number, vector: Float32Array): void {
+    assert(docOrd >= this.#docEnd, `docOrd ${docOrd} does not ascend`)
+    assert(vector.length === this.#dimension, `vector of ${vector.length} dimensions, not ${this.#dimension}`)
+    const { abi } = this.engine
+    const row = allocated(abi.vectorWriterRow(this.index))
+    new Float32Array(this.engine.bytes.buffer, row, this.#dimension).set(vector)
+    const failure = abi.vectorWriterAdd(this.index, docOrd)
+    if (failure === 1) allocated(0)
+    assert(failure === 0, `vector of document ${docOrd} holds a component that is not finite`)
+    this.#docEnd = docOrd + 1
+  }
+
+  /** Linear memory that the writer holds. */
+  get memoryBytes(): number {
+    return this.engine.abi.vectorWriterBytes(this.index) >>> 0
+  }
+
+  /** The vectors so far as an immutable segment with memory of its own. */
+  seal(): VectorSegment {
+    const blob = allocated(this.engine.abi.vectorWriterSeal(this.index))
+    return VectorSegment.adopt(this.engine, blob, { dimension: this.#dimension, metric: this.#metric })
+  }
+}
+
+/** A sealed vector index. Its bytes on disk are its bytes in memory. */
+export class VectorSegment extends EngineVectorIndex {
+  readonly #blob: number
+  /** Bytes of the segment. */
+  readonly byteLength: number
+
+  private constructor(engine: Engine, index: number, blob: number) {
+    super(engine, index)
+    this.#blob = blob
+    this.byteLength = engine.abi.blobLength(blob) >>> 0
+  }
+
+  /** Opens what `readBytes` gave. Every byte is checked: CORRUPT, TRUNCATED, INCOMPATIBLE_VERSION. With `docCount`, a
+   *  vector of a document from there on is CORRUPT too. */
+  static open(
+    engine: Engine,
+    bytes: Uint8Array,
+    expected: { dimension: number; metric: Metric; docCount?: number },
+  ): VectorSegment {
+    const blob = openBlob(engine, bytes, { what: WHAT, magic: VECTOR_MAGIC, version: VECTOR_VERSION })
+    return VectorSegment.adopt(engine, blob, expected)
+  }
+
+  /** Takes over a blob that the engine made or has checked. */
+  static adopt(
+    engine: Engine,
+    blob: number,
+    expected: { dimension: number; metric: Metric; docCount?: number },
+  ): VectorSegment {
+    const { abi } = engine
+    const index = abi.vectorSegmentOpen(blob) >>> 0
+    if (index <= 1) {
+      abi.regionFree(blob)
+      allocated(index)
+      throw new PrismError("CORRUPT", `the ${WHAT} contradicts itself`, {
+        hint: "restore the collection from an archive",
+      })
+    }
+    const dimension = abi.vectorDimension(index) >>> 0
+    const metric = METRICS[abi.vectorMetric(index)]
+    if (dimension !== expected.dimension || metric !== expected.metric) {
+      abi.vectorFree(index)
+      throw new PrismError(
+        "CORRUPT",
+        `the ${WHAT} holds ${metric} vectors of ${dimension} dimensions, the schema says ${expected.metric} and ${expected.dimension}`,
+      )
+    }
+    if (expected.docCount !== undefined && abi.vectorDocEnd(index) >>> 0 > expected.docCount) {
+      abi.vectorFree(index)
+      throw new PrismError("CORRUPT", `the ${WHAT} holds vectors of documents that do not exist`)
+    }
+    return new VectorSegment(engine, index, blob)
+  }
+
+  /** A copy of some of the segment's bytes. */
+  readBytes(offset: number, length: number): Uint8Array<ArrayBuffer> {
+    assert(offset >= 0 && length >= 0 && offset + length <= this.byteLength, "range of a segment")
+    void this.index
+    return copyOut(this.engine, this.#blob + offset, length)
+  }
+}
