@@ -5,10 +5,10 @@ import { execFileSync, spawnSync } from "node:child_process"
 import { createReadStream, createWriteStream, mkdtempSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Readable, Writable } from "node:stream"
 import { fileURLToPath } from "node:url"
 import type { DocumentInput } from "../src/index.ts"
 import { Prism } from "../src/runtime-node/index.ts"
+import { runtime } from "../src/runtime-node/runtime.ts"
 import { dataFile, readFloat16, readJsonLines, record } from "./shared-data.ts"
 
 const DIMENSION = 384
@@ -49,14 +49,14 @@ const stages: Record<string, (...args: string[]) => Promise<unknown>> = {
   async export(folder = "", name = "", file = "") {
     const prism = await Prism.open(join(folder, "data"))
     const collection = await prism.collection(name)
-    const report = await collection.export(Writable.toWeb(createWriteStream(join(folder, file))))
+    const report = await collection.export(await runtime.files.write(join(folder, file), { replace: false }))
     await prism.close()
     return report
   },
   async restore(folder = "") {
     const prism = await Prism.open(join(folder, "data"))
     const file = join(folder, "a.prism.jsonl")
-    const report = await prism.restore(Readable.toWeb(createReadStream(file)), { target: "restored" })
+    const report = await prism.restore(await runtime.files.read(file), { target: "restored" })
     await prism.close()
     return report
   },

@@ -1,4 +1,5 @@
 // What the module exports of the vector index. An index is the address of its descriptor.
+import { docSetAndCount } from "../doc-set";
 import { dotExact } from "./distance";
 import { addVector, nextRow } from "./build";
 import {
@@ -60,6 +61,11 @@ export function vectorMetric(index: usize): u32 {
 export function vectorDocEnd(index: usize): u32 {
   const count = at(index).count;
   return count ? docOrdOf(at(index), count - 1) + 1 : 0;
+}
+
+/** How many of the documents in `accept` have a vector. */
+export function vectorCountAccepted(index: usize, accept: usize): u32 {
+  return docSetAndCount(at(index).present, accept);
 }
 
 /** Where to write a query, f32[dimension]. */

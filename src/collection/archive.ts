@@ -1,7 +1,7 @@
 import { PrismError, type Problem } from "../base/errors.ts"
+import { VERSION } from "../base/version.ts"
 import { encodeDocumentLine, measureLines, PortableReader, type Verified, writePortable } from "../formats/portable.ts"
 import type { Sha256 } from "../runtime.ts"
-import { VERSION } from "../base/version.ts"
 import type { Collection } from "./collection.ts"
 import { type CheckedDocument, DocumentChecker, parseDocumentLine } from "./document.ts"
 import { parseSchema, renderSchema, type Schema } from "./schema.ts"

@@ -1,10 +1,11 @@
 import { DocSet } from "../engine/doc-set.ts"
 import { TextWriter } from "../engine/text-index.ts"
 import { VectorWriter } from "../engine/vector-index.ts"
+import type { StoredDocument } from "../storage/document-store.ts"
 import type { ReadableFile } from "../storage/storage.ts"
-import { decodeWalDocument, type WalLocation } from "../storage/wal.ts"
+import { decodeWalDocument, readWalDocument, type WalLocation } from "../storage/wal.ts"
 import type { CheckedDocument } from "./document.ts"
-import { Segment, type SegmentShape, type StoredDocument } from "./segment.ts"
+import { Segment, type SegmentShape } from "./segment.ts"
 
 /** A segment is sealed before it would pass either bound. Both depend on the documents alone, never on how they were
  *  batched, so that the same documents in the same order give the same segments. 256 Ki documents keep a 4096-document
@@ -63,7 +64,7 @@ export class RamSegment extends Segment {
   }
 
   async stored(docOrd: number): Promise<StoredDocument> {
-    return decodeWalDocument(await this.#log.read(this.#offset(docOrd), this.#length(docOrd)))
+    return await readWalDocument(this.#log, this.#location(docOrd))
   }
 
   async *scan(accept: DocSet): AsyncIterable<StoredDocument & { docOrd: number }> {
@@ -76,8 +77,9 @@ export class RamSegment extends Segment {
       const bytes = await this.#log.read(start, this.#offset(end - 1) + this.#length(end - 1) - start)
       for (; docOrd < end; docOrd++) {
         if (!accept.has(docOrd)) continue
-        const at = this.#offset(docOrd) - start
-        yield { docOrd, ...decodeWalDocument(bytes.subarray(at, at + this.#length(docOrd))) }
+        const location = this.#location(docOrd)
+        const at = location.offset - start
+        yield { docOrd, ...decodeWalDocument(this.#log, location, bytes.subarray(at, at + location.length)) }
       }
     }
   }
@@ -87,6 +89,10 @@ export class RamSegment extends Segment {
     this.vector?.close()
     this.live.close()
     await this.#log.close()
+  }
+
+  #location(docOrd: number): WalLocation {
+    return { offset: this.#offset(docOrd), length: this.#length(docOrd) }
   }
 
   #offset(docOrd: number): number {

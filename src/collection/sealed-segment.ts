@@ -2,10 +2,10 @@ import { PrismError } from "../base/errors.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import { TextSegment } from "../engine/text-index.ts"
 import { VectorSegment } from "../engine/vector-index.ts"
-import { DocumentStoreReader } from "../storage/document-store.ts"
+import { DocumentStoreReader, type StoredDocument } from "../storage/document-store.ts"
 import type { FileEntry, SegmentEntry } from "../storage/manifest.ts"
-import type { Storage } from "../storage/storage.ts"
-import { Segment, type SegmentShape, type StoredDocument } from "./segment.ts"
+import type { ReadableFile, Storage } from "../storage/storage.ts"
+import { Segment, type SegmentShape } from "./segment.ts"
 
 /** An immutable segment from its files; deletions since it was written are in memory until the next checkpoint. */
 export class SealedSegment extends Segment {
@@ -17,10 +17,17 @@ export class SealedSegment extends Segment {
   /** True while memory knows deletions that no file of the manifest holds (the write-ahead log has them). */
   hasNewDeletions = false
   readonly #documents: DocumentStoreReader
+  readonly #documentsFile: ReadableFile
 
   constructor(
     entry: SegmentEntry,
-    parts: { text: TextSegment; vector: VectorSegment | undefined; live: DocSet; documents: DocumentStoreReader },
+    parts: {
+      text: TextSegment
+      vector: VectorSegment | undefined
+      live: DocSet
+      documents: DocumentStoreReader
+      file: ReadableFile
+    },
   ) {
     super()
     this.entry = entry
@@ -28,6 +35,7 @@ export class SealedSegment extends Segment {
     this.vector = parts.vector
     this.live = parts.live
     this.#documents = parts.documents
+    this.#documentsFile = parts.file
   }
 
   /** Opens the files of `entry`, whose paths are relative to `directory`. */
@@ -74,7 +82,7 @@ export class SealedSegment extends Segment {
           `holds ${documents.documentCount} documents, the manifest says ${entry.documentCount}`,
         )
       }
-      return new SealedSegment(entry, { text, vector, live, documents })
+      return new SealedSegment(entry, { text, vector, live, documents, file })
     } catch (error) {
       for (const part of opened.reverse()) await part.close()
       throw error
@@ -101,7 +109,7 @@ export class SealedSegment extends Segment {
     this.text.close()
     this.vector?.close()
     this.live.close()
-    await this.#documents.close()
+    await this.#documentsFile.close()
   }
 }
 

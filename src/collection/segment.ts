@@ -3,13 +3,7 @@ import { DocSet } from "../engine/doc-set.ts"
 import type { Engine } from "../engine/engine.ts"
 import type { IndexField, TextIndex } from "../engine/text-index.ts"
 import type { VectorIndex } from "../engine/vector-index.ts"
-
-/** A document as storage keeps it: the text of its fields exactly as it came in. */
-export interface StoredDocument {
-  readonly id: string
-  /** Compact JSON object, without id and vector. */
-  readonly fieldsJson: string
-}
+import type { StoredDocument } from "../storage/document-store.ts"
 
 /** What a segment is made for: the engine that holds it and the shape of its documents. */
 export interface SegmentShape {

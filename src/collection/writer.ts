@@ -2,7 +2,14 @@ import { PrismError } from "../base/errors.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import type { Sha256 } from "../runtime.ts"
 import { DocumentStoreReader, DocumentStoreWriter } from "../storage/document-store.ts"
-import { type FileEntry, type Manifest, type SegmentEntry, writeManifest } from "../storage/manifest.ts"
+import { filesOf, removeLeftovers } from "../storage/leftovers.ts"
+import {
+  type FileEntry,
+  MANIFEST_VERSION,
+  type Manifest,
+  type SegmentEntry,
+  writeManifest,
+} from "../storage/manifest.ts"
 import type { Storage } from "../storage/storage.ts"
 import { replayWal, type WalLocation, type WalOperation, WalWriter } from "../storage/wal.ts"
 import { type CheckedDocument, DocumentChecker } from "./document.ts"
@@ -80,6 +87,7 @@ export class CollectionWriter {
     const { storage, directory } = files
     for (const folder of ["", "/text", "/vector"]) await storage.makeDirectory(directory + folder)
     const manifest: Manifest = {
+      formatVersion: MANIFEST_VERSION,
       generation: 1,
       committedAt: new Date().toISOString(),
       schema,
@@ -88,7 +96,7 @@ export class CollectionWriter {
       walNumber: 1,
       segments: [],
     }
-    const wal = await WalWriter.create(storage, `${directory}/${walPath(1)}`)
+    const wal = await WalWriter.create(storage, `${directory}/${walPath(1)}`, { walNumber: 1, durable: files.durable })
     await wal.close()
     await writeManifest(storage, directory, manifest)
   }
@@ -101,7 +109,7 @@ export class CollectionWriter {
     shape: SegmentShape,
   ): Promise<CollectionWriter> {
     const { storage, directory } = files
-    await removeLeftovers(storage, directory, manifest)
+    await removeLeftovers(storage, directory, keptFiles(manifest))
     const sealed: SealedSegment[] = []
     let ram: RamSegment | undefined
     try {
@@ -110,11 +118,11 @@ export class CollectionWriter {
       ram = new RamSegment(shape, await storage.open(path))
       const segments = [...sealed, ram]
       const checker = new DocumentChecker(schema)
-      const replay = replayWal(storage, path)
+      const replay = replayWal(storage, path, { walNumber: manifest.walNumber })
       for await (const { operation, location } of replay) {
         apply(segments, ram, replayed(checker, operation), location)
       }
-      const wal = await WalWriter.resume(storage, path, replay.validLength, { durable: files.durable })
+      const wal = await WalWriter.resume(storage, replay, { durable: files.durable })
       return new CollectionWriter(files, schema, shape, { manifest, sealed, ram, wal })
     } catch (error) {
       await ram?.release()
@@ -244,7 +252,7 @@ export class CollectionWriter {
         return replaced
       } catch (error) {
         for (const segment of opened) await segment.release()
-        await removeLeftovers(storage, this.#files.directory, this.#manifest)
+        await removeLeftovers(storage, this.#files.directory, keptFiles(this.#manifest))
         throw error
       } finally {
         for (const live of lives) live.close()
@@ -373,7 +381,10 @@ export class CollectionWriter {
       }
       if (ram.liveCount > 0) sealed = await this.#seal(ram, this.#manifest.nextSegmentId, generation)
       const walNumber = this.#manifest.walNumber + 1
-      wal = await WalWriter.create(storage, `${directory}/${walPath(walNumber)}`, { durable: this.#files.durable })
+      wal = await WalWriter.create(storage, `${directory}/${walPath(walNumber)}`, {
+        walNumber,
+        durable: this.#files.durable,
+      })
       const next = new RamSegment(this.#shape, await storage.open(`${directory}/${walPath(walNumber)}`))
       await this.#syncFolders()
       await this.#swapManifest({
@@ -396,7 +407,7 @@ export class CollectionWriter {
       await wal?.close()
       throw error
     }
-    await removeLeftovers(storage, directory, this.#manifest)
+    await removeLeftovers(storage, directory, keptFiles(this.#manifest))
   }
 
   /** Writes the RAM segment's files, synced, and opens them. */
@@ -420,7 +431,8 @@ export class CollectionWriter {
         } finally {
           all.close()
         }
-        const documentsFile = { path: documentsPath, ...(await store.finish()) }
+        const { length, sha256 } = await store.finish()
+        const documentsFile: FileEntry = { path: documentsPath, length, sha256 }
         await file.sync()
         let entry: SegmentEntry = {
           id,
@@ -429,8 +441,14 @@ export class CollectionWriter {
           files: { text: textFile, documents: documentsFile, ...(vectorFile ? { vector: vectorFile } : {}) },
         }
         if (live.count < ram.documentCount) entry = await this.#writeTombstones(entry, live, generation)
-        const documents = await DocumentStoreReader.open(await storage.open(`${directory}/${documentsPath}`))
-        return new SealedSegment(entry, { text, vector, live, documents })
+        const stored = await storage.open(`${directory}/${documentsPath}`)
+        try {
+          const documents = await DocumentStoreReader.open(stored)
+          return new SealedSegment(entry, { text, vector, live, documents, file: stored })
+        } catch (error) {
+          await stored.close()
+          throw error
+        }
       } finally {
         await file.close()
       }
@@ -514,17 +532,9 @@ function replayed(checker: DocumentChecker, operation: WalOperation): WriteOpera
   return { kind: "put", document: checker.checkStored(operation.id, operation.fieldsJson, operation.vector) }
 }
 
-/** Removes files that the manifest does not name: what a crash or a failed checkpoint left. */
-async function removeLeftovers(storage: Storage, directory: string, manifest: Manifest): Promise<void> {
-  const named = new Set<string>(["MANIFEST", walPath(manifest.walNumber)])
-  for (const { files } of manifest.segments)
-    for (const file of Object.values(files)) named.add((file as FileEntry).path)
-  for (const folder of ["", "text", "vector"]) {
-    for (const { name, kind } of await storage.list(folder ? `${directory}/${folder}` : directory)) {
-      const path = folder ? `${folder}/${name}` : name
-      if (kind === "file" && !named.has(path)) await storage.remove(`${directory}/${path}`)
-    }
-  }
+/** Paths of everything that a manifest keeps: what else is there, a crash or a failed checkpoint left. */
+function keptFiles(manifest: Manifest): Set<string> {
+  return filesOf(manifest).add(walPath(manifest.walNumber))
 }
 
 /** The same segment under another id, with the names that its files get. */

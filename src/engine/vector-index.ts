@@ -17,6 +17,8 @@ export interface VectorHits {
 export interface VectorIndex {
   /** Vectors in the index. */
   readonly count: number
+  /** How many documents of `accept` (default: all) have a vector. */
+  countAccepted(accept?: DocSet): number
   /** The k best of the documents in `accept` (default: all): k results wherever k of them have a vector. A larger
    *  `ef` finds more of the true neighbours, and takes longer. */
   search(query: Float32Array, options: { k: number; ef: number; accept?: DocSet }): VectorHits
@@ -52,6 +54,10 @@ abstract class EngineVectorIndex implements VectorIndex {
 
   get count(): number {
     return this.engine.abi.vectorCount(this.index) >>> 0
+  }
+
+  countAccepted(accept?: DocSet): number {
+    return accept ? this.engine.abi.vectorCountAccepted(this.index, accept.pointer) >>> 0 : this.count
   }
 
   search(query: Float32Array, options: { k: number; ef: number; accept?: DocSet }): VectorHits {

@@ -20,6 +20,8 @@ export interface Manifest {
   readonly generation: number
   /** RFC 3339, UTC. */
   readonly committedAt: string
+  /** The schema's text as it was given, YAML or JSON. */
+  readonly schema: string
   /** Documents in the segments that are not deleted; those in the log are not counted. */
   readonly documentCount: number
   /** Every segment id ever given is smaller. */
@@ -120,7 +122,7 @@ function findWrong(manifest: Record<string, unknown>): string | undefined {
   for (const key of ["generation", "documentCount", "nextSegmentId", "walNumber"]) {
     if (!isCount(manifest[key])) return key
   }
-  if (typeof manifest["committedAt"] !== "string") return "committedAt"
+  for (const key of ["committedAt", "schema"]) if (typeof manifest[key] !== "string") return key
   if (!Array.isArray(manifest["segments"])) return "segments"
   const paths = new Set<string>()
   let live = 0

@@ -87,40 +87,57 @@ export class WalWriter {
   #failed = false
   #closed = false
 
-  private constructor(file: WritableFile, salt: Uint8Array) {
+  readonly #durable: boolean
+
+  private constructor(file: WritableFile, salt: Uint8Array, durable: boolean) {
+    this.#durable = durable
     this.#file = file
     this.#salt = salt
     this.#durableLength = file.length
   }
 
-  /** Begins a new log, empty and durable when it resolves. FILE_EXISTS. */
-  static async create(storage: Storage, path: string, options: { walNumber: number }): Promise<WalWriter> {
+  /** Begins a new log, empty and durable when it resolves. FILE_EXISTS. Not `durable`: nothing is ever synced, for a
+   *  collection that nobody was promised yet. */
+  static async create(
+    storage: Storage,
+    path: string,
+    options: { walNumber: number; durable?: boolean },
+  ): Promise<WalWriter> {
+    const durable = options.durable ?? true
     const salt = crypto.getRandomValues(new Uint8Array(SALT_BYTES))
     const file = await storage.create(path)
     try {
       await file.append(encodeHeader(options.walNumber, salt))
-      await file.sync()
-      await storage.syncDirectory(parentPath(path))
+      if (durable) {
+        await file.sync()
+        await storage.syncDirectory(parentPath(path))
+      }
     } catch (error) {
       await file.close()
       throw error
     }
-    return new WalWriter(file, salt)
+    return new WalWriter(file, salt, durable)
   }
 
   /** Goes on with a log after all of it was replayed. Cuts off a torn last frame, and makes durable what replay saw:
    *  after a killed process, unlike a crash of the machine, the last frame may be whole in memory alone. */
-  static async resume(storage: Storage, replay: WalReplay): Promise<WalWriter> {
+  static async resume(storage: Storage, replay: WalReplay, options: { durable?: boolean } = {}): Promise<WalWriter> {
+    const durable = options.durable ?? true
     const { salt, wholeBytes } = replay
     assert(salt !== undefined && wholeBytes !== undefined, "a log goes on only after it was replayed to its end")
     const file = await storage.append(replay.path, wholeBytes)
     try {
-      await file.sync()
+      if (durable) await file.sync()
     } catch (error) {
       await file.close()
       throw error
     }
-    return new WalWriter(file, salt)
+    return new WalWriter(file, salt, durable)
+  }
+
+  /** True while it holds no frame. */
+  get isEmpty(): boolean {
+    return this.#durableLength === HEADER_BYTES
   }
 
   /** Bytes of the header and all durable frames. */
@@ -212,7 +229,7 @@ export class WalWriter {
     view.setUint32(8, crc32c(payload), true)
     view.setUint32(12, frameHeaderChecksum(this.#salt, this.#durableLength, frame), true)
     await this.#file.append(frame)
-    await this.#file.sync()
+    if (this.#durable) await this.#file.sync()
     this.#durableLength += frame.length
   }
 
@@ -326,7 +343,15 @@ export async function readWalDocument(
   file: ReadableFile,
   location: WalLocation,
 ): Promise<{ id: string; fieldsJson: string }> {
-  const bytes = await file.read(location.offset, location.length)
+  return decodeWalDocument(file, location, await file.read(location.offset, location.length))
+}
+
+/** The same from bytes that were read from there already. */
+export function decodeWalDocument(
+  file: ReadableFile,
+  location: WalLocation,
+  bytes: Uint8Array,
+): { id: string; fieldsJson: string } {
   const view = dataView(bytes)
   const idBytes = view.getUint32(4, true)
   const isWhole =
