@@ -80,69 +80,64 @@ export interface WalEntry {
 export class WalWriter {
   readonly #file: WritableFile
   readonly #salt: Uint8Array
+  readonly #durable: boolean
   readonly #queue: Batch[] = []
   #draining: Promise<void> | undefined
-  #durableLength: number
+  #length: number
   #failure: unknown
   #failed = false
   #closed = false
 
-  readonly #durable: boolean
-
   private constructor(file: WritableFile, salt: Uint8Array, durable: boolean) {
-    this.#durable = durable
     this.#file = file
     this.#salt = salt
-    this.#durableLength = file.length
+    this.#durable = durable
+    this.#length = file.length
   }
 
-  /** Begins a new log, empty and durable when it resolves. FILE_EXISTS. Not `durable`: nothing is ever synced, for a
-   *  collection that nobody was promised yet. */
+  /** Begins a new log, empty and durable when it resolves. FILE_EXISTS. Its frames are not synced where `durable` is
+   *  false, because nobody was promised anything; the log itself is, because a manifest will name it. */
   static async create(
     storage: Storage,
     path: string,
     options: { walNumber: number; durable?: boolean },
   ): Promise<WalWriter> {
-    const durable = options.durable ?? true
     const salt = crypto.getRandomValues(new Uint8Array(SALT_BYTES))
     const file = await storage.create(path)
     try {
       await file.append(encodeHeader(options.walNumber, salt))
-      if (durable) {
-        await file.sync()
-        await storage.syncDirectory(parentPath(path))
-      }
+      await file.sync()
+      await storage.syncDirectory(parentPath(path))
     } catch (error) {
       await file.close()
       throw error
     }
-    return new WalWriter(file, salt, durable)
+    return new WalWriter(file, salt, options.durable ?? true)
   }
 
   /** Goes on with a log after all of it was replayed. Cuts off a torn last frame, and makes durable what replay saw:
    *  after a killed process, unlike a crash of the machine, the last frame may be whole in memory alone. */
   static async resume(storage: Storage, replay: WalReplay, options: { durable?: boolean } = {}): Promise<WalWriter> {
-    const durable = options.durable ?? true
     const { salt, wholeBytes } = replay
     assert(salt !== undefined && wholeBytes !== undefined, "a log goes on only after it was replayed to its end")
     const file = await storage.append(replay.path, wholeBytes)
     try {
-      if (durable) await file.sync()
+      await file.sync()
     } catch (error) {
       await file.close()
       throw error
     }
-    return new WalWriter(file, salt, durable)
+    return new WalWriter(file, salt, options.durable ?? true)
   }
 
   /** True while it holds no frame. */
   get isEmpty(): boolean {
-    return this.#durableLength === HEADER_BYTES
+    return this.#length === HEADER_BYTES
   }
 
-  /** Bytes of the header and all durable frames. */
+  /** Bytes of the header and all frames that were committed. */
   get length(): number {
-    return this.#durableLength
+    return this.#length
   }
 
   /** Durable when it resolves, with the place of each operation's record in the same order. Calls at the same time share
@@ -202,7 +197,7 @@ export class WalWriter {
     const records: EncodedRecord[] = []
     const batches: Batch[] = []
     let payloadBytes = 0
-    let offset = this.#durableLength + FRAME_HEADER_BYTES
+    let offset = this.#length + FRAME_HEADER_BYTES
     for (let batch = this.#queue[0]; batch !== undefined; batch = this.#queue[0]) {
       if (payloadBytes > 0 && payloadBytes + batch.bytes > FRAME_BYTES) break
       batches.push(batch)
@@ -227,10 +222,10 @@ export class WalWriter {
     view.setUint32(0, FRAME_MAGIC, true)
     view.setUint32(4, payload.length, true)
     view.setUint32(8, crc32c(payload), true)
-    view.setUint32(12, frameHeaderChecksum(this.#salt, this.#durableLength, frame), true)
+    view.setUint32(12, frameHeaderChecksum(this.#salt, this.#length, frame), true)
     await this.#file.append(frame)
     if (this.#durable) await this.#file.sync()
-    this.#durableLength += frame.length
+    this.#length += frame.length
   }
 
   #encode(operation: WalOperation): EncodedRecord {
