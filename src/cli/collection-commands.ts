@@ -1,0 +1,538 @@
+import { assert, PrismError, type Problem } from "../base/errors.ts"
+import { stringifyJson } from "../base/json.ts"
+import type { Progress, RestoreReport } from "../collection/archive.ts"
+import { checkCollectionName, parseSchema, type Schema } from "../collection/schema.ts"
+import { verifyPortable } from "../formats/portable.ts"
+import { checkExportName, checkReplaceable, ONLY_PORTABLE, openArchive } from "./archive-file.ts"
+import { BadLinesFile } from "./bad-lines-file.ts"
+import { command, group } from "./command.ts"
+import type { Context } from "./context.ts"
+import { formatBytes, formatCount, plural, printable, table } from "./format.ts"
+import { readLines } from "./lines.ts"
+import { usageError } from "./parse.ts"
+import { chunksOf, countedStream, readText } from "./streams.ts"
+
+const SCHEMA_BYTES_MAX = 16 * 1024 * 1024
+
+const NAME = {
+  type: "positional",
+  valueHint: "NAME",
+  description: "Name of the collection",
+  spelledAs: { flag: "name", alias: "n" },
+} as const
+
+const PROGRESS = {
+  type: "boolean",
+  negatable: true,
+  description: "Show progress on stderr (by default only on a terminal)",
+} as const
+
+const LATER_FORMATS = {
+  snapshot: ONLY_PORTABLE,
+  encrypted: ONLY_PORTABLE,
+} as const
+
+const list = command({
+  name: "list",
+  description: "List the collections",
+  details: ["With --quiet only the names are printed."],
+  examples: [
+    ["prism collection list", "what is there"],
+    ["prism collection list --json | jq -r '.[].name'", "their names, for a script"],
+  ],
+  args: {},
+  async run(context) {
+    const collections = await context.withPrism("existing", (prism) => prism.listCollections())
+    if (context.json) {
+      await context.printJson(
+        collections.map(({ name, document_count, size_bytes, backends }) => ({
+          name,
+          document_count,
+          size_bytes,
+          backends,
+        })),
+      )
+    } else if (collections.length === 0) {
+      context.note("There are no collections yet. Make one with: prism collection create NAME --schema FILE")
+    } else if (context.globals.quiet) {
+      await context.print(collections.map(({ name }) => `${name}\n`).join(""))
+    } else {
+      const header = [
+        { title: "NAME" },
+        { title: "DOCUMENTS", align: "right" },
+        { title: "SIZE", align: "right" },
+        { title: "BACKENDS" },
+      ] as const
+      const body = collections.map(({ name, document_count, size_bytes, backends }) => [
+        name,
+        formatCount(document_count),
+        formatBytes(size_bytes),
+        backendNames(backends),
+      ])
+      await context.print(table(header, body))
+    }
+    return 0
+  },
+})
+
+const create = command({
+  name: "create",
+  description: "Make an empty collection",
+  details: ["The data directory is made where there is none (./data by default)."],
+  examples: [
+    ["prism collection create products --schema products.yaml", "from a schema in a file"],
+    ["generate-schema | prism collection create products --schema -", "from a schema on stdin"],
+  ],
+  args: {
+    collection: NAME,
+    schema: {
+      type: "string",
+      alias: "s",
+      valueHint: "FILE",
+      required: true,
+      description: "Schema in YAML or JSON; - reads stdin",
+    },
+  },
+  async run(context, { collection, schema }) {
+    const { files, terminal } = context.runtime
+    const name = schema === "-" ? "standard input" : schema
+    const stream = schema === "-" ? terminal.stdin : await files.read(schema)
+    const text = await readText(chunksOf(stream, context.signal), SCHEMA_BYTES_MAX, name)
+    if (text.trim() === "") {
+      throw new PrismError("INVALID_SCHEMA", `${name} is empty`, {
+        hint: "a schema names at least one field",
+        place: name,
+      })
+    }
+    // Before the data directory is made: a refused command leaves nothing.
+    checkCollectionName(collection)
+    parseSchema(text, { from: "user" })
+    const directory = await context.withPrism("make", async (prism, directory) => {
+      await prism.createCollection(collection, text)
+      return directory
+    })
+    if (context.json) await context.printJson({ collection, status: "created", data_directory: directory })
+    else await context.print(`Created collection "${collection}" in ${printable(directory)}`)
+    return 0
+  },
+})
+
+const inspect = command({
+  name: "inspect",
+  description: "Show the size and the fields of a collection",
+  examples: [
+    ["prism collection inspect products", "size, backends and fields"],
+    ["prism collection inspect products -v", "segments, log and every setting too"],
+  ],
+  args: {
+    collection: NAME,
+    verbose: { type: "boolean", alias: "v", description: "Show everything that is known" },
+  },
+  async run(context, { collection, verbose }) {
+    const { summary, stats, schema } = await context.withPrism("existing", async (prism) => {
+      const opened = await prism.collection(collection)
+      const summary = (await prism.listCollections()).find(({ name }) => name === collection)
+      assert(summary !== undefined, `collection ${collection} is open, but not listed`)
+      return { summary, stats: await opened.stats(), schema: opened.schema }
+    })
+    if (context.json) {
+      await context.printJson({
+        ...summary,
+        ...describeSchema(schema),
+        ...(verbose && { stats, schema: schema.source }),
+      })
+      return 0
+    }
+    const facts: [string, string][] = [
+      ["Collection", collection],
+      ...(schema.description === undefined ? [] : [["Description", printable(schema.description)] as [string, string]]),
+      ["Documents", formatCount(summary.document_count)],
+      ["Size", formatBytes(summary.size_bytes)],
+      ["Backends", backendNames(summary.backends)],
+    ]
+    if (schema.vector) {
+      const { embeddingField, dimension, distance, hnswM, hnswEfConstruction, hnswEfSearch } = schema.vector
+      facts.push(["Vectors", `${printable(embeddingField)}: ${formatCount(dimension)} dimensions, ${distance}`])
+      if (verbose) facts.push(["HNSW", `M ${hnswM}, ef ${hnswEfConstruction} to build, ${hnswEfSearch} to search`])
+    }
+    if (verbose) {
+      for (const [key, value] of Object.entries(stats)) {
+        if (Object.hasOwn(summary, key)) continue
+        const name = key[0]!.toUpperCase() + key.slice(1).replaceAll("_", " ")
+        const size = typeof value === "number" && key.endsWith("_bytes")
+        facts.push([
+          name,
+          typeof value === "number"
+            ? size
+              ? formatBytes(value)
+              : formatCount(value)
+            : printable(stringifyJson(value)),
+        ])
+      }
+    }
+    const width = Math.max(...facts.map(([name]) => name.length))
+    await context.print(facts.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join(""))
+    if (schema.text && schema.text.fields.length > 0) {
+      const header = ["FIELD", "TYPE", "INDEXED", "STORED", "ANALYZER"].map((title) => ({ title }))
+      const body = schema.text.fields.map((field) => [
+        printable(field.name),
+        field.type,
+        field.indexed ? "yes" : "no",
+        field.stored ? "yes" : "no",
+        field.type === "text" ? field.analyzer.name : "",
+      ])
+      await context.print(`\n${table(header, body)}`)
+    }
+    if (verbose) await context.print(`\nSchema:\n${indent(schema.source)}`)
+    return 0
+  },
+})
+
+const exportCommand = command({
+  name: "export",
+  description: "Write a collection to an archive",
+  details: [
+    "The portable archive (.prism.jsonl) holds every document and vector as JSON lines behind a header with the " +
+      "schema, the count and a SHA-256. It comes back on any version.",
+    "The archive appears under its name only once it is whole. An archive of Prism that is there is replaced then; " +
+      "any other file is left alone without --force.",
+  ],
+  examples: [
+    ["prism collection export products -o backup/products.prism.jsonl", "to a file"],
+    ["prism collection export products -o - | zstd > products.prism.jsonl.zst", "through a pipe"],
+    ["prism collection export -n products -o products.prism.jsonl --json | jq -r .checksum", "for a script"],
+  ],
+  args: {
+    collection: NAME,
+    output: {
+      type: "string",
+      alias: "o",
+      valueHint: "FILE",
+      required: true,
+      description: "Where the archive goes; - writes it to stdout",
+    },
+    format: {
+      type: "enum",
+      alias: "f",
+      options: ["portable"],
+      later: LATER_FORMATS,
+      description: "Format of the archive",
+    },
+    force: { type: "boolean", description: "Replace a file that is no archive of Prism" },
+    progress: PROGRESS,
+  },
+  async run(context, { collection, output, format, force, progress }) {
+    const { files, terminal } = context.runtime
+    const toStdout = output === "-"
+    if (output === "") throw usageError("--output is empty", "name a file, or - for stdout")
+    if (!toStdout) checkExportName(output, format !== undefined)
+    const report = await context.withPrism("existing", async (prism) => {
+      const opened = await prism.collection(collection)
+      const sink = toStdout
+        ? new WritableStream<Uint8Array>({ write: (chunk) => terminal.stdout(chunk) })
+        : await files.write(output, await checkReplaceable(files, output, force === true))
+      const display = context.progress(progress)
+      return opened.export(sink, {
+        format: "portable",
+        signal: context.signal,
+        ...(display && { onProgress: (done) => display.update(done) }),
+      })
+    })
+    context.endProgress()
+    const result = { success: true, ...report, output_path: output }
+    const text = [
+      `Exported ${plural(report.document_count, "document")} of "${collection}" to ${
+        toStdout ? "standard output" : printable(output)
+      } (${formatBytes(report.size_bytes)})`,
+      `Checksum of the documents: ${report.checksum}`,
+      `SHA-256 of the file:       ${report.file_sha256}`,
+    ].join("\n")
+    // Stdout holds the archive then, and nothing else.
+    if (toStdout) context.note(text)
+    else if (context.json) await context.printJson(result)
+    else await context.print(text)
+    return 0
+  },
+})
+
+const restore = command({
+  name: "restore",
+  description: "Bring a collection back from an archive",
+  details: [
+    "The archive is read, checked and indexed aside; only when its count and checksum are right does the collection " +
+      "appear, whole. Which format it has is told by its first bytes, not by its name.",
+    "The data directory is made where there is none (./data by default).",
+  ],
+  examples: [
+    ["prism collection restore -f backup/products.prism.jsonl", "under the name in the archive"],
+    ["prism collection restore -i products.prism.jsonl -f portable -t products-2", "under another name"],
+    [
+      "zstd -dc products.prism.jsonl.zst | prism collection restore -f - --replace",
+      "through a pipe, over the one there",
+    ],
+    ["prism collection restore -f old.prism.jsonl --on-bad-line skip", "without the lines that the schema refuses"],
+  ],
+  args: {
+    file: {
+      type: "string",
+      alias: "f",
+      valueHint: "FILE",
+      description: "The archive; - reads stdin. Beside -i: its format",
+    },
+    input: { type: "string", alias: "i", valueHint: "FILE", description: "The archive; - reads stdin" },
+    "target-collection": {
+      type: "string",
+      alias: "t",
+      also: "target",
+      valueHint: "NAME",
+      description: "Name of the restored collection (else the one in the archive)",
+    },
+    format: { type: "enum", options: ["portable"], later: LATER_FORMATS, description: "Format of the archive" },
+    replace: { type: "boolean", description: "Replace the collection if it is there" },
+    merge: {
+      type: "boolean",
+      description: "Add to the collection if it is there; a document of the same id is replaced",
+    },
+    "on-bad-line": {
+      type: "enum",
+      options: ["fail", "skip"],
+      description:
+        "What to do with a line that the schema refuses: fail (default), or skip it into FILE.bad-lines.jsonl",
+    },
+    progress: PROGRESS,
+  },
+  async run(context, args) {
+    const { runtime, signal } = context
+    const path = archiveArgument(args.file, args.input)
+    if (args.replace && args.merge) throw usageError("--replace and --merge exclude each other", "choose one of them")
+    const target = args["target-collection"]
+    if (target !== undefined) checkCollectionName(target)
+    const badLines = args["on-bad-line"] === "skip" ? await BadLinesFile.prepare(runtime.files, path) : undefined
+    // Before the data directory is made: a refused command leaves nothing.
+    const archive = await openArchive({ files: runtime.files, stdin: runtime.terminal.stdin }, path)
+    try {
+      const report = await context.withPrism("make", (prism) => {
+        const display = context.progress(args.progress)
+        return prism.restore(archive.stream, {
+          mode: args.replace ? "replace" : args.merge ? "merge" : "fail",
+          signal,
+          ...(target !== undefined && { target }),
+          ...(badLines && { onBadLine: (problem: Problem, line: string | undefined) => badLines.add(problem, line) }),
+          ...(archive.size !== undefined && { sizeBytes: archive.size }),
+          ...(display && { onProgress: (done: Progress) => display.update(done) }),
+        })
+      })
+      context.endProgress()
+      await badLines?.close()
+      return await reportRestore(context, report, badLines?.path)
+    } catch (error) {
+      await badLines?.abort()
+      throw error
+    }
+  },
+})
+
+async function reportRestore(
+  context: Context,
+  report: RestoreReport,
+  badLinesPath: string | undefined,
+): Promise<number> {
+  const skipped = report.documents_skipped
+  for (const warning of report.warnings) context.note(`Note: ${printable(warning)}`)
+  if (context.json) {
+    const { collection, documents_imported, documents_skipped, checksum, header, file_sha256, warnings } = report
+    await context.printJson({
+      success: skipped === 0,
+      collection,
+      documents_imported,
+      documents_skipped,
+      checksum,
+      header,
+      file_sha256,
+      warnings,
+      ...(skipped > 0 && { bad_lines_file: badLinesPath }),
+    })
+  } else {
+    const counted = plural(report.documents_imported, "document")
+    await context.print(
+      [
+        `Restored ${counted} into "${report.collection}"`,
+        `Checksum of the documents: ${report.checksum}${report.checksum === "verified" ? "" : " (the archive has none)"}`,
+        ...(report.header === "verified"
+          ? []
+          : ["Header of the archive:     not verified (it has no checksum of its own)"]),
+        `SHA-256 of the file:       ${report.file_sha256}`,
+      ].join("\n"),
+    )
+  }
+  if (skipped === 0) return 0
+  throw new PrismError("PARTIAL", `${plural(skipped, "bad line was", "bad lines were")} skipped`, {
+    hint: `they are in ${badLinesPath}, with their numbers and reasons`,
+  })
+}
+
+const deleteCommand = command({
+  name: "delete",
+  description: "Delete a collection with all its documents",
+  details: ["On a terminal it asks first, unless --yes is given; elsewhere it does not ask."],
+  examples: [
+    ["prism collection delete products", "asks first"],
+    ["prism collection delete products --yes", "for a script"],
+  ],
+  args: {
+    collection: NAME,
+    yes: { type: "boolean", alias: "y", description: "Do not ask" },
+  },
+  async run(context, { collection, yes }) {
+    const deleted = await context.withPrism("existing", async (prism) => {
+      const { document_count } = await (await prism.collection(collection)).stats()
+      const question = `Delete collection "${collection}" with ${plural(document_count, "document")}?`
+      if (!yes && context.interactive && !(await confirm(context, question))) return undefined
+      await prism.deleteCollection(collection)
+      return document_count
+    })
+    if (deleted === undefined) {
+      context.warn("Nothing deleted")
+      return 1
+    }
+    if (context.json) await context.printJson({ collection, status: "deleted", documents_deleted: deleted })
+    else await context.print(`Deleted collection "${collection}" with ${plural(deleted, "document")}`)
+    return 0
+  },
+})
+
+const verify = command({
+  name: "verify",
+  description: "Check an archive, or a collection, whole without changing anything",
+  details: ["A path that exists is a file; anything else is the name of a collection."],
+  examples: [
+    ["prism collection verify backup/products.prism.jsonl", "an archive, before it is needed"],
+    ["prism collection verify products", "a collection and all its files"],
+  ],
+  args: {
+    subject: {
+      type: "positional",
+      valueHint: "FILE",
+      description: "An archive, - for stdin, or the name of a collection",
+      spelledAs: { flag: "name", alias: "n" },
+    },
+    progress: PROGRESS,
+  },
+  async run(context, { subject, progress }) {
+    const { files } = context.runtime
+    // A folder of the collection's name, say its sources, is no archive.
+    const isFile = subject === "-" || (!(await files.isDirectory(subject)) && (await files.size(subject)) !== undefined)
+    if (isFile) return verifyFile(context, subject, progress)
+    if (/[/\\]|\.(jsonl|enc|zst)$/.test(subject)) {
+      throw new PrismError("FILE_NOT_FOUND", `There is no file ${subject}`, { hint: "check the path", place: subject })
+    }
+    const report = await context.withPrism("existing", async (prism) => (await prism.collection(subject)).verify())
+    if (context.json) await context.printJson({ success: true, collection: subject, ...report })
+    else await context.print(`Collection "${subject}" is whole`)
+    return 0
+  },
+})
+
+async function verifyFile(context: Context, path: string, progress: boolean | undefined): Promise<number> {
+  const { runtime, signal } = context
+  const archive = await openArchive({ files: runtime.files, stdin: runtime.terminal.stdin }, path)
+  const display = context.progress(progress)
+  const watched = countedStream(archive.stream, signal, (done) =>
+    display?.update({ stage: "verifying", done, total: archive.size, unit: "bytes" }),
+  )
+  const report = await verifyPortable(watched, { createSha256: () => runtime.createSha256() })
+  context.endProgress()
+  if (context.json) {
+    await context.printJson({
+      success: true,
+      file: path,
+      format: "portable",
+      document_count: report.documentCount,
+      size_bytes: report.sizeBytes,
+      checksum: report.checksum,
+      header: report.header,
+      file_sha256: report.fileSha256,
+    })
+    return 0
+  }
+  await context.print(
+    [
+      `${printable(archive.name)} is whole: ${plural(report.documentCount, "document")}, ${formatBytes(report.sizeBytes)}`,
+      `Checksum of the documents: ${report.checksum}${report.checksum === "verified" ? "" : " (the archive has none)"}`,
+      `Header of the archive:     ${report.header}`,
+      `SHA-256 of the file:       ${report.fileSha256}`,
+    ].join("\n"),
+  )
+  return 0
+}
+
+/** -f and -i are two spellings of the archive; but beside -i, -f portable is its format. */
+function archiveArgument(file: string | undefined, input: string | undefined): string {
+  const hint = "name the archive with -f FILE; - reads stdin"
+  if (input !== undefined && file !== undefined) {
+    if (Object.hasOwn(LATER_FORMATS, file)) throw usageError(ONLY_PORTABLE, "use -f portable")
+    if (file !== "portable") throw usageError(`Two archives are given: ${file} and ${input}`, "give one of -f and -i")
+    return input
+  }
+  const path = input ?? file
+  if (path === undefined || path === "") throw usageError("No archive is given", hint)
+  return path
+}
+
+/** Asks on stderr, reads the answer from stdin; only "y" and "yes" mean yes. */
+async function confirm(context: Context, question: string): Promise<boolean> {
+  const { terminal } = context.runtime
+  terminal.stderr(`${question} [y/N] `)
+  for await (const lines of readLines(chunksOf(terminal.stdin, context.signal), { bytesMax: 1024 })) {
+    return /^\s*y(es)?\s*$/i.test(lines[0]!.text)
+  }
+  return false
+}
+
+function backendNames(backends: Readonly<Record<string, boolean>>): string {
+  const names = Object.entries(backends).filter(([, present]) => present)
+  return names.map(([name]) => name).join(", ")
+}
+
+function describeSchema(schema: Schema) {
+  const { description, text, vector } = schema
+  return {
+    description: description ?? null,
+    fields: (text?.fields ?? []).map(({ name, type, indexed, stored, analyzer }) => ({
+      name,
+      type,
+      indexed,
+      stored,
+      ...(type === "text" && { analyzer: analyzer.name }),
+    })),
+    vector: vector
+      ? {
+          embedding_field: vector.embeddingField,
+          dimension: vector.dimension,
+          distance: vector.distance,
+          hnsw_m: vector.hnswM,
+          hnsw_ef_construction: vector.hnswEfConstruction,
+          hnsw_ef_search: vector.hnswEfSearch,
+        }
+      : null,
+  }
+}
+
+function indent(text: string): string {
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => `  ${printable(line)}\n`)
+    .join("")
+}
+
+export const collectionCommands = group({
+  name: "collection",
+  description: "Make, list, inspect, export, restore, verify and delete collections",
+  examples: [
+    ["prism collection create products --schema products.yaml", "an empty collection"],
+    ["prism collection export products -o products.prism.jsonl", "to an archive"],
+    ["prism collection restore -f products.prism.jsonl", "and back"],
+  ],
+  subCommands: [list, create, inspect, exportCommand, restore, verify, deleteCommand],
+})

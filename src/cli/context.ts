@@ -1,0 +1,100 @@
+// What a command works with: the runtime, the global flags, the interrupt, and how to speak.
+import { stringifyJson } from "../base/json.ts"
+import { Prism } from "../collection/prism.ts"
+import type { Runtime } from "../runtime.ts"
+import { findDataDirectory, requireDataDirectory } from "./data-directory.ts"
+import type { Globals } from "./globals.ts"
+import { ProgressDisplay } from "./progress.ts"
+
+export class Context {
+  readonly runtime: Runtime
+  readonly globals: Globals
+  /** Aborted by SIGINT and SIGTERM, with a PrismError INTERRUPTED as its reason. */
+  readonly signal: AbortSignal
+  readonly #now: () => number
+  #display: ProgressDisplay | undefined
+
+  constructor(runtime: Runtime, globals: Globals, signal: AbortSignal, now: () => number) {
+    this.runtime = runtime
+    this.globals = globals
+    this.signal = signal
+    this.#now = now
+  }
+
+  get json(): boolean {
+    return this.globals.json
+  }
+
+  /** Whether a person is there to be asked. */
+  get interactive(): boolean {
+    return this.runtime.terminal.stdinIsTerminal && this.runtime.terminal.stderrIsTerminal
+  }
+
+  /** Width that a line of a result may take; undefined where nobody looks at it and nothing must be cut. */
+  get resultColumns(): number | undefined {
+    return this.runtime.terminal.stdoutIsTerminal ? this.runtime.terminal.columns : undefined
+  }
+
+  /** Milliseconds of a clock that never goes back. */
+  now(): number {
+    return this.#now()
+  }
+
+  /** A result, to stdout. */
+  async print(text: string): Promise<void> {
+    this.#display?.clear()
+    await this.runtime.terminal.stdout(text.endsWith("\n") ? text : `${text}\n`)
+  }
+
+  /** A result as one line of JSON. */
+  async printJson(value: unknown): Promise<void> {
+    await this.print(stringifyJson(value))
+  }
+
+  /** Something good to know, to stderr; not with --quiet, nor with --json, whose stderr holds errors alone. */
+  note(text: string): void {
+    if (!this.globals.quiet && !this.json) this.warn(text)
+  }
+
+  /** Something that must be known, to stderr. */
+  warn(text: string): void {
+    this.#display?.clear()
+    this.runtime.terminal.stderr(`${text}\n`)
+  }
+
+  /** Where progress goes: drawn on a terminal, or wherever `wanted` (--progress) says so; else nowhere. The end of the
+   *  command takes it away. */
+  progress(wanted: boolean | undefined): ProgressDisplay | undefined {
+    const { terminal } = this.runtime
+    if (!(wanted ?? (terminal.stderrIsTerminal && !this.globals.quiet))) return undefined
+    const columns = terminal.stderrIsTerminal ? terminal.columns : undefined
+    this.#display = new ProgressDisplay((text) => terminal.stderr(text), columns, this.#now)
+    return this.#display
+  }
+
+  endProgress(): void {
+    this.#display?.finish()
+    this.#display = undefined
+  }
+
+  /** Opens the collections in the data directory, lets `use` work with them, and closes them. `make`: a directory that
+   *  is missing is made. @throws PrismError DATA_DIRECTORY_NOT_FOUND */
+  async withPrism<T>(mode: "existing" | "make", use: (prism: Prism, directory: string) => Promise<T>): Promise<T> {
+    const directory =
+      mode === "existing"
+        ? await requireDataDirectory(this.runtime, this.globals.dataDir)
+        : (await findDataDirectory(this.runtime, this.globals.dataDir)).path
+    const storage = await this.runtime.openStorage(directory, { create: mode === "make" })
+    const prism = await Prism.openStorage(storage, this.runtime)
+    let result: T
+    try {
+      result = await use(prism, directory)
+    } catch (error) {
+      // What went wrong first is what counts.
+      await prism.close().catch(() => {})
+      throw error
+    }
+    await prism.close()
+    return result
+  }
+}

@@ -1,0 +1,38 @@
+import { collectionCommands } from "./collection-commands.ts"
+import { type Command, command, group } from "./command.ts"
+import { completionScript, SHELLS } from "./completion.ts"
+import { documentCommands } from "./document-commands.ts"
+import { searchCommand } from "./search-command.ts"
+
+/** Both names of the program. */
+export const BIN_NAMES = ["prism", "prism-cli"] as const
+
+const completion = command({
+  name: "completion",
+  description: "Print a script that completes commands, options and names",
+  examples: [
+    ['eval "$(prism completion bash)"', "bash: in ~/.bashrc"],
+    ['eval "$(prism completion zsh)"', "zsh: in ~/.zshrc, after compinit"],
+    ["prism completion fish > ~/.config/fish/completions/prism.fish", "fish"],
+  ],
+  args: {
+    shell: { type: "positional", valueHint: "SHELL", options: SHELLS, description: "The shell that shall read it" },
+  },
+  async run(context, { shell }) {
+    await context.print(completionScript(shell as (typeof SHELLS)[number], program, BIN_NAMES))
+    return 0
+  },
+})
+
+/** The whole command line, from which parsing, help and completion are made. */
+export const program: Command = group({
+  name: "prism",
+  description: "Prism, a hybrid search engine: text, vectors, and archives that come back",
+  examples: [
+    ["prism collection create products --schema products.yaml", "make a collection"],
+    ["prism document import -c products -f products.jsonl", "fill it"],
+    ['prism search products "wireless keyboard"', "search it"],
+    ["prism collection export products -o products.prism.jsonl", "take it away"],
+  ],
+  subCommands: [collectionCommands, documentCommands, searchCommand, completion],
+})

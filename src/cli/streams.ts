@@ -1,0 +1,101 @@
+// Small helpers for streams of bytes: read them to the end, look at their beginning, stop when asked to.
+import { concatBytes, tryDecodeUtf8 } from "../base/bytes.ts"
+import { PrismError } from "../base/errors.ts"
+import { formatBytes } from "./format.ts"
+
+/** The chunks of a stream. Aborting ends a read that waits (for a pipe, a terminal) at once, with the signal's reason;
+ *  leaving the loop early cancels the stream. */
+export async function* chunksOf(stream: ReadableStream<Uint8Array>, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader()
+  const cancel = () => void reader.cancel(signal?.reason).catch(() => {})
+  signal?.throwIfAborted()
+  signal?.addEventListener("abort", cancel)
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      signal?.throwIfAborted()
+      if (done) return
+      yield value
+    }
+  } finally {
+    signal?.removeEventListener("abort", cancel)
+    await reader.cancel().catch(() => {})
+  }
+}
+
+/** All of a small text. @throws PrismError LIMIT_EXCEEDED, INVALID_FORMAT where it is not UTF-8 */
+export async function readText(chunks: AsyncIterable<Uint8Array>, bytesMax: number, name: string): Promise<string> {
+  const parts: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of chunks) {
+    length += chunk.length
+    if (length > bytesMax) {
+      throw new PrismError("LIMIT_EXCEEDED", `${name} is longer than ${formatBytes(bytesMax)}`, { place: name })
+    }
+    parts.push(chunk)
+  }
+  const text = tryDecodeUtf8(concatBytes(parts))
+  if (text === undefined) {
+    throw new PrismError("INVALID_FORMAT", `${name} is not text in UTF-8`, { place: name })
+  }
+  return text.startsWith("\ufeff") ? text.slice(1) : text
+}
+
+/** The first bytes of a stream (fewer where it is shorter), and the whole stream as if nobody had looked. */
+export async function peek(
+  stream: ReadableStream<Uint8Array>,
+  length: number,
+): Promise<{ head: Uint8Array; stream: ReadableStream<Uint8Array> }> {
+  const reader = stream.getReader()
+  const seen: Uint8Array[] = []
+  let seenLength = 0
+  while (seenLength < length) {
+    const { done, value } = await reader.read()
+    if (done) break
+    seen.push(value)
+    seenLength += value.length
+  }
+  const head = concatBytes(seen).subarray(0, length)
+  const whole = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const first = seen.shift()
+        if (first !== undefined) return controller.enqueue(first)
+        const { done, value } = await reader.read()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  )
+  return { head, stream: whole }
+}
+
+/** The same stream; `onBytes` hears how many bytes have been taken from it, and aborting ends it with an error. */
+export function countedStream(
+  stream: ReadableStream<Uint8Array>,
+  signal: AbortSignal,
+  onBytes: (bytes: number) => void,
+): ReadableStream<Uint8Array> {
+  const chunks = chunksOf(stream, signal)
+  let bytes = 0
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await chunks.next()
+        if (done) {
+          controller.close()
+          return
+        }
+        bytes += value.length
+        onBytes(bytes)
+        controller.enqueue(value)
+      },
+      async cancel() {
+        await chunks.return(undefined)
+      },
+    },
+    { highWaterMark: 0 },
+  )
+}

@@ -1,0 +1,171 @@
+import { createHash } from "node:crypto"
+import { decodeUtf8, encodeUtf8 } from "../../src/base/bytes.ts"
+import { PrismError } from "../../src/base/errors.ts"
+import { run } from "../../src/cli/run.ts"
+import type { Runtime } from "../../src/runtime.ts"
+import type { Storage } from "../../src/storage/storage.ts"
+import { LastingStorage } from "./lasting-storage.ts"
+
+export interface Result {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A machine in memory: files, data directories, environment, and a terminal that keeps what was written to it. */
+export class FakeRuntime implements Runtime {
+  readonly name = "node"
+  readonly version = "0.0.0"
+  readonly fileBytes = new Map<string, Uint8Array>()
+  readonly directories = new Map<string, LastingStorage | undefined>()
+  readonly environment: Record<string, string> = {}
+  /** What stdin holds, in the chunks in which it comes. */
+  input: (string | Uint8Array)[] = []
+  /** Without an end stdin waits for ever, as a terminal or a slow pipe does. */
+  inputEnds = true
+  stdinIsTerminal = false
+  stdoutIsTerminal = false
+  stderrIsTerminal = false
+  columns = 80
+  /** Stdout takes so many bytes, then its reader is gone. */
+  stdoutBytesMax = Number.POSITIVE_INFINITY
+  /** Called with each text as it is written to stderr. */
+  onStderr: (text: string) => void = () => {}
+  #stdout: Uint8Array[] = []
+  #stderr = ""
+  #interrupts = new Set<() => void>()
+  clock = 0
+
+  get terminal() {
+    return this
+  }
+
+  get files() {
+    return this.#files
+  }
+
+  /** Runs one command line. */
+  async run(...argv: string[]): Promise<Result> {
+    this.#stdout = []
+    this.#stderr = ""
+    const code = await run(argv, this, () => this.clock)
+    if (this.#interrupts.size > 0) throw new Error("the command still listens to signals")
+    return { code, stdout: decodeUtf8(this.stdoutBytes), stderr: this.#stderr }
+  }
+
+  get stdoutBytes(): Uint8Array {
+    return Uint8Array.from(this.#stdout.flatMap((chunk) => [...chunk]))
+  }
+
+  /** SIGINT. */
+  interrupt(): void {
+    for (const callback of this.#interrupts) callback()
+  }
+
+  write(path: string, content: string | Uint8Array): void {
+    this.fileBytes.set(path, typeof content === "string" ? encodeUtf8(content) : content)
+  }
+
+  text(path: string): string {
+    return decodeUtf8(this.fileBytes.get(path)!)
+  }
+
+  // Runtime
+
+  async openStorage(directory: string, { create }: { create: boolean }): Promise<Storage> {
+    if (!this.directories.has(directory) && !create) {
+      throw new PrismError("DATA_DIRECTORY_NOT_FOUND", `there is no folder ${directory}`)
+    }
+    let storage = this.directories.get(directory)
+    if (storage === undefined) {
+      storage = new LastingStorage()
+      this.directories.set(directory, storage)
+    }
+    return storage
+  }
+
+  createSha256() {
+    const hash = createHash("sha256")
+    return { update: (bytes: Uint8Array) => void hash.update(bytes), digestHex: () => hash.digest("hex") }
+  }
+
+  readonly #files = {
+    size: async (path: string) => {
+      if (this.directories.has(path)) throw new PrismError("IO_ERROR", `cannot read ${path}: it is a folder`)
+      return this.fileBytes.get(path)?.length
+    },
+    isDirectory: async (path: string) => this.directories.has(path),
+    read: async (path: string) => {
+      const bytes = this.fileBytes.get(path)
+      if (bytes === undefined) throw new PrismError("FILE_NOT_FOUND", `there is no file ${path}`, { place: path })
+      return streamOf(chunked(bytes, 1000))
+    },
+    write: async (path: string, { replace }: { replace: boolean }) => {
+      const check = () => {
+        if (!replace && this.fileBytes.has(path)) throw new PrismError("FILE_EXISTS", `${path} exists`, { place: path })
+      }
+      check()
+      const parts: Uint8Array[] = []
+      return new WritableStream<Uint8Array>({
+        write: (bytes) => void parts.push(bytes.slice()),
+        close: () => {
+          check()
+          this.fileBytes.set(path, Uint8Array.from(parts.flatMap((part) => [...part])))
+        },
+      })
+    },
+  }
+
+  // Terminal
+
+  get stdin(): ReadableStream<Uint8Array> {
+    const chunks = this.input.map((chunk) => (typeof chunk === "string" ? encodeUtf8(chunk) : chunk))
+    return streamOf(chunks, this.inputEnds)
+  }
+
+  async stdout(bytes: Uint8Array | string): Promise<void> {
+    const chunk = typeof bytes === "string" ? encodeUtf8(bytes) : bytes.slice()
+    this.stdoutBytesMax -= chunk.length
+    if (this.stdoutBytesMax < 0) throw new PrismError("INTERRUPTED", "the reader of standard output has gone")
+    this.#stdout.push(chunk)
+  }
+
+  stderr(text: string): void {
+    this.#stderr += text
+    this.onStderr(text)
+  }
+
+  env(name: string): string | undefined {
+    return this.environment[name]
+  }
+
+  onInterrupt(callback: () => void): () => void {
+    this.#interrupts.add(callback)
+    return () => void this.#interrupts.delete(callback)
+  }
+
+  peakMemoryBytes(): undefined {
+    return undefined
+  }
+}
+
+export function streamOf(chunks: readonly Uint8Array[], ends = true): ReadableStream<Uint8Array> {
+  let next = 0
+  return new ReadableStream<Uint8Array>(
+    {
+      pull(controller) {
+        const chunk = chunks[next++]
+        if (chunk !== undefined) controller.enqueue(chunk)
+        else if (ends) controller.close()
+        else return new Promise(() => {})
+      },
+    },
+    { highWaterMark: 0 },
+  )
+}
+
+export function chunked(bytes: Uint8Array, size: number): Uint8Array[] {
+  const chunks: Uint8Array[] = []
+  for (let start = 0; start < bytes.length; start += size) chunks.push(bytes.subarray(start, start + size))
+  return chunks
+}
