@@ -72,7 +72,7 @@ export class Prism implements AsyncDisposable {
     try {
       await this.#publish(staged, name)
     } catch (error) {
-      await this.#storage.removeDirectory(staged)
+      await this.#discard(staged)
       throw error
     }
     return await this.collection(name)
@@ -156,7 +156,7 @@ export class Prism implements AsyncDisposable {
       } else await this.#publish(staged, name, mode === "replace")
       return restored.report
     } catch (error) {
-      if (staged !== undefined) await this.#storage.removeDirectory(staged)
+      if (staged !== undefined) await this.#discard(staged)
       throw error
     }
   }
@@ -206,7 +206,7 @@ export class Prism implements AsyncDisposable {
       await CollectionWriter.create(files, schema.source)
       return directory
     } catch (error) {
-      await this.#storage.removeDirectory(directory)
+      await this.#discard(directory)
       throw error
     }
   }
@@ -222,6 +222,7 @@ export class Prism implements AsyncDisposable {
     if (there) {
       await this.#storage.rename(live, replaced)
       await this.#storage.syncDirectory(TRASH)
+      await this.#storage.syncDirectory(COLLECTIONS)
     }
     try {
       await this.#storage.rename(staged, live)
@@ -231,6 +232,11 @@ export class Prism implements AsyncDisposable {
     }
     await this.#storage.syncDirectory(COLLECTIONS)
     if (there) await this.#storage.removeDirectory(replaced)
+  }
+
+  /** Removes a folder after an error. Where that fails too, the next start removes it; the first error is the one to tell. */
+  async #discard(directory: string): Promise<void> {
+    await this.#storage.removeDirectory(directory).catch(() => undefined)
   }
 
   async #unload(name: string): Promise<void> {
