@@ -1,10 +1,11 @@
-import { unlink } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import { disk as nodeDisk } from "../runtime-node/disk.ts"
 import type { Disk, DiskWriter } from "../storage/disk.ts"
 import { type DenoFile, deno } from "./deno.ts"
 
-/** Deno's own calls; node: modules for what it has no call for: reads at a position, free space, who runs. */
+// Deno has no call of its own for these: reads at a position, free space, who runs here.
+const { openRead, freeBytes, self, findProcess } = nodeDisk
+
 export const disk: Disk = {
   resolve: (path) => resolve(path),
   parent: dirname,
@@ -27,7 +28,7 @@ export const disk: Disk = {
     return entries
   },
 
-  openRead: nodeDisk.openRead,
+  openRead,
 
   async stream(path) {
     return (await deno.open(path, { read: true })).readable
@@ -51,11 +52,9 @@ export const disk: Disk = {
 
   rename: (from, to) => deno.rename(from, to),
   link: (from, to) => deno.link(from, to),
-  // Deno.remove would take an empty folder too.
-  unlink,
+  unlink: (path) => deno.remove(path),
   makeDirectory: (path) => deno.mkdir(path, { mode: 0o700 }),
-  // and this would take a file.
-  removeDirectory: nodeDisk.removeDirectory,
+  removeDirectory: (path) => deno.remove(path),
 
   async removeTree(path) {
     try {
@@ -74,9 +73,9 @@ export const disk: Disk = {
     }
   },
 
-  freeBytes: nodeDisk.freeBytes,
-  self: nodeDisk.self,
-  findProcess: nodeDisk.findProcess,
+  freeBytes,
+  self,
+  findProcess,
 }
 
 const SEEK_START = 0

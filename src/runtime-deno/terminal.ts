@@ -15,13 +15,9 @@ export const terminal: Terminal = {
   stdinIsTerminal: deno.stdin.isTerminal(),
   stdout(bytes) {
     const all = typeof bytes === "string" ? encodeUtf8(bytes) : bytes
-    const write = written.then(async () => {
-      for (let count = 0; count < all.length; ) count += await deno.stdout.write(all.subarray(count))
-    })
+    const write = writeAfter(written, all)
     written = write.catch(() => undefined)
-    return write.catch((error: unknown) => {
-      throw stdoutError(error)
-    })
+    return write
   },
   stderr(text) {
     try {
@@ -50,6 +46,15 @@ export const terminal: Terminal = {
   },
   // Deno tells what it uses now, not the peak.
   peakMemoryBytes: () => process.resourceUsage().maxRSS * 1024,
+}
+
+async function writeAfter(earlier: Promise<unknown>, bytes: Uint8Array): Promise<void> {
+  await earlier
+  try {
+    for (let count = 0; count < bytes.length; ) count += await deno.stdout.write(bytes.subarray(count))
+  } catch (error) {
+    throw stdoutError(error)
+  }
 }
 
 /** Ends the process once everything written to its outputs has been handed to the system. */

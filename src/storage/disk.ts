@@ -5,36 +5,39 @@
 
 export interface Disk {
   /** Absolute form of a path that a user typed. */
-  resolve(path: string): string
-  parent(path: string): string
-  name(path: string): string
-  join(directory: string, name: string): string
+  readonly resolve: (path: string) => string
+  readonly parent: (path: string) => string
+  readonly name: (path: string) => string
+  readonly join: (directory: string, name: string) => string
   /** Follows links. Undefined where nothing is there. */
-  stat(path: string): Promise<{ readonly kind: "file" | "directory" | "other"; readonly size: number } | undefined>
+  readonly stat: (
+    path: string,
+  ) => Promise<{ readonly kind: "file" | "directory" | "other"; readonly size: number } | undefined>
   /** Does not follow links: names of what is directly in a folder. */
-  list(path: string): Promise<{ readonly name: string; readonly kind: "file" | "directory" | "other" }[]>
-  openRead(path: string): Promise<DiskReader>
+  readonly list: (path: string) => Promise<{ readonly name: string; readonly kind: "file" | "directory" | "other" }[]>
+  readonly openRead: (path: string) => Promise<DiskReader>
   /** Streams a file from its beginning to its end; a pipe or device too. */
-  stream(path: string): Promise<ReadableStream<Uint8Array>>
+  readonly stream: (path: string) => Promise<ReadableStream<Uint8Array>>
   /** Opens a file that is there for writing at its end, which is at `length` afterwards. */
-  openAppend(path: string, length: number): Promise<DiskWriter>
+  readonly openAppend: (path: string, length: number) => Promise<DiskWriter>
   /** O_CREAT | O_EXCL: fails with EEXIST where the name is taken, by a dangling link too. */
-  createExclusive(path: string): Promise<DiskWriter>
-  rename(from: string, to: string): Promise<void>
+  readonly createExclusive: (path: string) => Promise<DiskWriter>
+  readonly rename: (from: string, to: string) => Promise<void>
   /** Another name for a file; fails with EEXIST where the name is taken. */
-  link(from: string, to: string): Promise<void>
-  unlink(path: string): Promise<void>
-  makeDirectory(path: string): Promise<void>
-  /** Fails where something is in it. */
-  removeDirectory(path: string): Promise<void>
+  readonly link: (from: string, to: string) => Promise<void>
+  /** Of a file; what it does with a folder depends on the platform. */
+  readonly unlink: (path: string) => Promise<void>
+  readonly makeDirectory: (path: string) => Promise<void>
+  /** An empty folder; fails where something is in it. */
+  readonly removeDirectory: (path: string) => Promise<void>
   /** With all that is in it; an absent one is fine. */
-  removeTree(path: string): Promise<void>
-  syncDirectory(path: string): Promise<void>
-  freeBytes(path: string): Promise<number | undefined>
+  readonly removeTree: (path: string) => Promise<void>
+  readonly syncDirectory: (path: string) => Promise<void>
+  readonly freeBytes: (path: string) => Promise<number | undefined>
   /** Who this process is, as far as the platform tells. */
-  self(): Promise<ProcessIdentity>
+  readonly self: () => Promise<ProcessIdentity>
   /** Whether a process with this id runs here now, with its start time where the platform tells. */
-  findProcess(pid: number): Promise<{ readonly startTime: string | undefined } | undefined>
+  readonly findProcess: (pid: number) => Promise<{ readonly startTime: string | undefined } | undefined>
 }
 
 export interface DiskReader {

@@ -114,6 +114,10 @@ export class LocalStorage implements Storage {
 
   async remove(path: string): Promise<void> {
     const place = this.#place(path)
+    // Some runtimes remove an empty folder too when they are asked to unlink it.
+    if ((await attempt("look at", place, () => this.#disk.stat(place)))?.kind === "directory") {
+      throw new PrismError("IO_ERROR", `cannot remove ${place}: it is a folder`, { place })
+    }
     await attempt("remove", place, () => unlinkIfThere(this.#disk, place))
   }
 

@@ -58,8 +58,8 @@ export class MemoryStorage implements Storage {
     const moved = this.#entries.get(from)
     if (this.#entries.has(to) && (moved === undefined || this.#entries.get(to) === undefined)) throw exists(to)
     assert(!to.startsWith(`${from}/`), "a folder cannot move into itself")
-    for (const [path, bytes] of [...this.#entries]) {
-      if (path !== from && !path.startsWith(`${from}/`)) continue
+    const inside = [...this.#entries].filter(([path]) => path === from || path.startsWith(`${from}/`))
+    for (const [path, bytes] of inside) {
       this.#entries.delete(path)
       this.#entries.set(to + path.slice(from.length), bytes)
     }
@@ -88,7 +88,7 @@ export class MemoryStorage implements Storage {
     if (this.#entries.get(path) !== undefined) {
       throw new PrismError("IO_ERROR", `cannot remove ${path}: it is a file, not a folder`, { place: path })
     }
-    for (const name of [...this.#entries.keys()]) {
+    for (const name of this.#entries.keys()) {
       if (name === path || name.startsWith(`${path}/`)) this.#entries.delete(name)
     }
   }

@@ -136,8 +136,8 @@ export class FaultyStorage implements Storage {
   async rename(from: string, to: string): Promise<void> {
     const apply = (tree: Tree) => {
       // One step, and what lies in a folder that moves is as durable as it was.
-      for (const [path, inode] of [...tree]) {
-        if (path !== from && !path.startsWith(`${from}/`)) continue
+      const inside = [...tree].filter(([path]) => path === from || path.startsWith(`${from}/`))
+      for (const [path, inode] of inside) {
         tree.delete(path)
         tree.set(to + path.slice(from.length), inode)
       }
@@ -216,8 +216,7 @@ export class FaultyStorage implements Storage {
   }
 
   async close(): Promise<void> {
-    if (!this.#stopped) await this.#now.close()
-    this.#stopped = true
+    await this.#now.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
