@@ -72,5 +72,7 @@ export abstract class Segment {
 
 /** A copy of the segment's live documents as of now: later deletions do not reach it. The caller closes it. */
 export function copyOfLive(segment: Segment, engine: Engine): DocSet {
-  return DocSet.fromBytes(engine, segment.live.toBytes(), segment.live.docCount)
+  const copy = DocSet.create(engine, segment.documentCount)
+  copy.or(segment.live)
+  return copy
 }
