@@ -1,11 +1,12 @@
 // One suite for every storage, on every runtime.
 import { describe, expect, test } from "vitest"
 import { equalBytes } from "../../src/base/bytes.ts"
-import { PrismError } from "../../src/base/errors.ts"
+import type { PrismError } from "../../src/base/errors.ts"
 import { MemoryStorage } from "../../src/storage/memory-storage.ts"
 import type { Storage } from "../../src/storage/storage.ts"
 import { FaultyStorage, writeWhole } from "../support/faulty-storage.ts"
 import { Random } from "../support/random.ts"
+import { refusalCode as code, refusal } from "../support/refusal.ts"
 import { runtime, temporaryFolder } from "../support/runtime.ts"
 
 /** Runs `use` with a new storage, and with a way to open a second one on the same data where there is such a thing. */
@@ -29,19 +30,6 @@ const storages: Record<string, With> = {
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 const text = async (content: Promise<Uint8Array>) => new TextDecoder().decode(await content)
-
-async function refusal(call: Promise<unknown>): Promise<PrismError> {
-  const error = await call.then(
-    () => new Error("nothing was refused"),
-    (error: unknown) => error,
-  )
-  if (error instanceof PrismError) return error
-  throw error
-}
-
-async function code(call: Promise<unknown>): Promise<string> {
-  return (await refusal(call)).code
-}
 
 describe.each(Object.entries(storages))("%s", (_, withStorage) => {
   test("what is appended is read back, whole and by range", () =>
