@@ -1,0 +1,129 @@
+// Checks what would be published, as its users would meet it: the packed file, its types, the first search of the README
+// in an empty folder, on every runtime.  node scripts/check-package.mjs  (after npm run build)
+import { execFileSync, spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { readmeSteps, readReadme, runSteps } from "./readme.mjs"
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url))
+const BIN = join(ROOT, "node_modules/.bin")
+const RUNTIMES = join(ROOT, "test/runtimes/node_modules")
+
+let passed = 0
+let failed = 0
+
+/**
+ * @param {string} name
+ * @param {() => void} work throws where the promise is not kept
+ */
+function check(name, work) {
+  try {
+    work()
+    passed++
+    process.stdout.write(`ok    ${name}\n`)
+  } catch (error) {
+    failed++
+    process.stdout.write(
+      `FAIL  ${name}\n${String(error instanceof Error ? error.message : error).replace(/^/gm, "      ")}\n`,
+    )
+  }
+}
+
+/**
+ * Runs a program and returns what it prints; a failure shows both of its streams.
+ * @param {string} program
+ * @param {string[]} args
+ * @param {string} cwd
+ */
+function run(program, args, cwd) {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: "utf8" })
+  if (status !== 0)
+    throw new Error(`${program} ${args.join(" ")}: exit ${status}\n${stdout}${stderr}${error?.message ?? ""}`)
+  return stdout
+}
+
+const folder = mkdtempSync(join(tmpdir(), "prism-package-"))
+try {
+  const [{ filename, files }] = JSON.parse(
+    execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", folder], {
+      cwd: ROOT,
+      encoding: "utf8",
+    }),
+  )
+  const tarball = join(folder, filename)
+
+  check("the package holds the build, the texts and nothing else", () => {
+    const paths = files.map((/** @type {{ path: string }} */ { path }) => path)
+    const wanted = /^(dist\/.+\.(js|d\.ts)|README\.md|CHANGELOG\.md|LICENSE|package\.json)$/
+    const strange = paths.filter((/** @type {string} */ path) => !wanted.test(path))
+    if (strange.length > 0) throw new Error(`does not belong there: ${strange.join(", ")}`)
+    for (const path of ["LICENSE", "README.md", "dist/runtime-node/bin.js", "dist/runtime-node/index.d.ts"]) {
+      if (!paths.includes(path)) throw new Error(`${path} is missing`)
+    }
+  })
+  check("publint", () => run(join(BIN, "publint"), ["run", "--strict", tarball], ROOT))
+  check("are the types wrong? (attw, ESM only)", () => run(join(BIN, "attw"), [tarball, "--profile", "esm-only"], ROOT))
+
+  const empty = join(folder, "empty")
+  mkdirSync(empty)
+  check("npx -y -p ./prism-*.tgz prism --help, in an empty folder", () => {
+    const help = run("bash", ["-c", `cp ../${filename} . && npx -y -p ./prism-*.tgz prism --help`], empty)
+    if (!help.includes("collection")) throw new Error(help)
+  })
+
+  const user = join(folder, "user")
+  mkdirSync(user)
+  writeFileSync(join(user, "package.json"), '{ "type": "module", "private": true }\n')
+  check("npm install of the package", () => run("npm", ["install", "--no-audit", "--no-fund", tarball], user))
+  const steps = readmeSteps(readReadme())
+  check("the README's first search, by command line and library", () => {
+    if (steps.length < 4) throw new Error("the README has no first search")
+    const differences = runSteps(user, steps)
+    if (differences.length > 0) throw new Error(differences.join("\n"))
+  })
+  const example =
+    steps.flatMap((step) => ("file" in step && /\.m?js$/.test(step.file) ? [step.file] : []))[0] ?? "missing.mjs"
+  const onNode = spawnSync(process.execPath, [example], { cwd: user, encoding: "utf8" }).stdout
+  for (const [name, command] of /** @type {[string, string[]][]} */ ([
+    ["Node 24", [join(RUNTIMES, `node-24-${process.arch}/bin/node`)]],
+    ["Deno", [join(RUNTIMES, ".bin/deno"), "run", "-A", "--node-modules-dir=manual", "--no-lock"]],
+    ["Bun", [join(RUNTIMES, ".bin/bun")]],
+  ])) {
+    check(`the README's library example on ${name}`, () => {
+      const [program = "", ...options] = command
+      if (!existsSync(program)) throw new Error("not installed: npm run conformance installs the runtimes")
+      rmSync(join(user, "data"), { recursive: true, force: true })
+      const printed = run(program, [...options, example], user)
+      if (printed !== onNode) throw new Error(`prints:\n${printed}\nbut Node prints:\n${onNode}`)
+    })
+  }
+  check("the types compile for a strict user", () => {
+    const program = `import { Prism, PrismError, type SearchResponse } from "prism"
+const prism: Prism = await Prism.memory()
+const books = await prism.createCollection("books", { backends: { text: { fields: [{ name: "title", type: "text" }] } } })
+const answer: SearchResponse = await books.search({ query: "darkness", limit: 3 })
+export const titles: unknown[] = answer.results.map((result) => result.fields["title"])
+export const isOurs = (error: unknown): string => (error instanceof PrismError ? error.code : "")
+// @ts-expect-error a limit is a number
+await books.search({ limit: "3" })
+`
+    writeFileSync(join(user, "user.ts"), program)
+    const options = [
+      "--strict",
+      "--noEmit",
+      "--target",
+      "es2022",
+      "--module",
+      "nodenext",
+      "--lib",
+      "es2022,esnext.disposable,dom,dom.iterable",
+    ]
+    run(join(BIN, "tsc"), [...options, "--types", "", "user.ts"], user)
+  })
+  process.stdout.write(`${passed} passed, ${failed} failed\n`)
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+if (failed > 0) process.exitCode = 1
