@@ -412,7 +412,7 @@ const verify = command({
   args: {
     subject: {
       type: "positional",
-      valueHint: "FILE",
+      valueHint: "FILE|NAME",
       description: "An archive, - for stdin, or the name of a collection",
       spelledAs: { flag: "name", alias: "n" },
     },

@@ -3,7 +3,7 @@ import { type ArgsDef, type CommandDef, defineCommand } from "citty"
 import type { Context } from "./context.ts"
 
 /** What a value stands for; completion offers files, folders or collections for it, and help shows it as written. */
-export type ValueHint = "FILE" | "DIR" | "NAME" | "ID" | "QUERY" | "FIELDS" | "N" | "VECTOR"
+export type ValueHint = "FILE" | "FILE|NAME" | "DIR" | "NAME" | "ID" | "QUERY" | "FIELDS" | "N" | "VECTOR"
 
 interface Described {
   readonly description: string

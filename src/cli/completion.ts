@@ -76,6 +76,7 @@ function kindOf(arg: Exclude<Arg, { type: "boolean" }>): Kind {
   if (arg.type !== "string" && arg.options !== undefined) return { words: arg.options }
   switch (arg.type === "enum" ? "" : arg.valueHint) {
     case "FILE":
+    case "FILE|NAME":
     case "VECTOR":
       return "files"
     case "DIR":
@@ -223,7 +224,8 @@ _prism_names() {
   compadd -a names
 }
 ${functions.join("\n")}
-compdef _prism ${bins.join(" ")}
+# Autoloaded from fpath it is called at once, else it is made known.
+if [ "$funcstack[1]" = "_prism" ]; then _prism "$@"; else compdef _prism ${bins.join(" ")}; fi
 `
 }
 
@@ -289,9 +291,9 @@ function __prism_at
                 end
         end
     end
-    test (string join ' ' $path) = "$argv[1]"; and begin
-        test (count $argv) -lt 2; or test $place -eq $argv[2]
-    end
+    set -l joined (string join ' ' $path)
+    test "$joined" = "$argv[1]"; or return 1
+    test (count $argv) -lt 2; or test $place -eq $argv[2]
 end
 ${lines.join("\n")}
 `
