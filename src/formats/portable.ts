@@ -1,7 +1,15 @@
 // The portable archive, prism-portable-v1: FORMATS.md, section 1.
+import { decodeUtf8, encodeUtf8, fromBase64, toBase64, tryDecodeUtf8 } from "../base/bytes.ts"
+import { assert, type ErrorCode, PrismError } from "../base/errors.ts"
+import { type JsonMember, type JsonValue, jsonMembers, parseJson } from "../base/json.ts"
 import type { Sha256 } from "../runtime.ts"
+import { LineHash, LineReader, type RawLine } from "./line-reader.ts"
 
 export const LINE_BYTES_MAX = 16 * 1024 * 1024
+
+const FORMAT = "prism-portable-v1"
+const VERSION = "1.0"
+const ZERO_CHECKSUM = "0".repeat(64)
 
 export interface Backends {
   readonly text: boolean
@@ -31,30 +39,40 @@ export interface PortableMeasure {
   readonly checksum: string
 }
 
-export interface PortableHeader extends PortableDescription, Omit<PortableMeasure, "checksum"> {
+export type Verified = "verified" | "not verified"
+
+export interface PortableHeader {
+  /** As the archive gives it: not checked to be a name that a collection can have here. */
+  readonly collection: string
+  readonly prismVersion: string | undefined
+  readonly exportedAt: string | undefined
+  readonly backends: Backends | undefined
+  readonly schema: string
+  readonly redacted: readonly string[]
+  readonly documentCount: number
   /** null: an older writer made none. */
   readonly checksum: string | null
-  readonly headerChecked: Verified
+  readonly verified: Verified
   /** Keys of the header that this version does not know. */
   readonly unknownKeys: readonly string[]
 }
 
-export type Verified = "verified" | "not verified"
-
 export interface PortableReport {
+  /** "not verified": the header says null. A wrong one is an error. */
   readonly checksum: Verified
   readonly header: Verified
   readonly documentCount: number
   /** Lowercase hex SHA-256 of the file's bytes. */
   readonly fileSha256: string
+  /** Of the whole file. */
   readonly sizeBytes: number
 }
 
-/** One document line of the file; lineNumber counts from 1, which is the header. Either `text` or `error`. */
+/** One document line; lineNumber counts from 1, which is the header. With an `error` (LIMIT_EXCEEDED, or INVALID_FORMAT:
+ *  not UTF-8) it is a bad line, to be reported or skipped like one of bad JSON. */
 export type PortableLine =
   | { readonly lineNumber: number; readonly text: string; readonly error?: undefined }
-  /** LIMIT_EXCEEDED or INVALID_FORMAT (not UTF-8): a bad line, to be reported or skipped like one of bad JSON. */
-  | { readonly lineNumber: number; readonly text?: undefined; readonly error: import("../base/errors.ts").PrismError }
+  | { readonly lineNumber: number; readonly text?: undefined; readonly error: PrismError }
 
 export interface PortableReadOptions {
   createSha256: () => Sha256
@@ -62,49 +80,311 @@ export interface PortableReadOptions {
   lineBytesMax?: number
 }
 
+/** A batch is full with so many lines or characters. */
+const BATCH_LINES_MAX = 512
+const BATCH_LENGTH_MAX = 1024 * 1024
+
 /** Reads a portable archive in memory bounded by `lineBytesMax`, whatever its size:
  *
- *      const reader = await PortableReader.open(stream, { createSha256 })
+ *      await using reader = await PortableReader.open(stream, { createSha256 })
  *      for await (const lines of reader) …     // throws after the last batch where count or checksum are wrong
- *      reader.report                           // whole and verified
+ *      reader.report                           // the file is whole
  */
 export class PortableReader implements AsyncIterable<PortableLine[]>, AsyncDisposable {
   readonly header: PortableHeader
-  private constructor(header: PortableHeader) {
+  readonly #lines: LineReader
+  readonly #lineBytesMax: number
+  #report: PortableReport | undefined
+
+  private constructor(header: PortableHeader, lines: LineReader, lineBytesMax: number) {
     this.header = header
+    this.#lines = lines
+    this.#lineBytesMax = lineBytesMax
   }
 
-  /** Reads and checks line 1. Throws INVALID_FORMAT, INCOMPATIBLE_VERSION, CHECKSUM_MISMATCH, TRUNCATED. */
+  /** Reads and checks line 1. Throws INVALID_FORMAT, INCOMPATIBLE_VERSION, CHECKSUM_MISMATCH, LIMIT_EXCEEDED, TRUNCATED;
+   *  the stream is cancelled then. */
   static async open(stream: ReadableStream<Uint8Array>, options: PortableReadOptions): Promise<PortableReader> {
-    throw new Error(`not written yet ${String(stream)} ${options.lineBytesMax}`)
+    const lineBytesMax = options.lineBytesMax ?? LINE_BYTES_MAX
+    const lines = new LineReader(stream, lineBytesMax, options.createSha256)
+    try {
+      const header = parseHeader(await readHeaderLine(lines, lineBytesMax), options.createSha256)
+      lines.hashLines(options.createSha256())
+      return new PortableReader(header, lines, lineBytesMax)
+    } catch (error) {
+      await lines.cancel().catch(() => {})
+      throw error
+    }
   }
 
-  /** Batches of lines in file order. Throws TRUNCATED, CORRUPT or CHECKSUM_MISMATCH at the end of the file. */
-  async *[Symbol.asyncIterator](): AsyncIterator<PortableLine[]> {
-    throw new Error("not written yet")
+  /** Batches of lines in file order; blank lines are left out. Can be run once. At the end of the file it throws TRUNCATED,
+   *  CHECKSUM_MISMATCH or CORRUPT. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<PortableLine[]> {
+    const lines = this.#lines
+    let batch: PortableLine[] = []
+    let batchLength = 0
+    let documentCount = 0
+    let lastLine = 1
+    for (;;) {
+      const raw = lines.take()
+      if (raw === undefined) {
+        if (await lines.fill()) continue
+        break
+      }
+      lastLine = raw.number
+      const line = this.#decode(raw)
+      if (line === undefined) continue
+      documentCount++
+      batch.push(line)
+      batchLength += line.text?.length ?? 0
+      if (batch.length >= BATCH_LINES_MAX || batchLength >= BATCH_LENGTH_MAX) {
+        yield batch
+        batch = []
+        batchLength = 0
+      }
+    }
+    if (batch.length > 0) yield batch
+    this.#finish(documentCount, lastLine)
   }
 
   /** Known once the iteration has ended without an error. */
   get report(): PortableReport {
-    throw new Error("not written yet")
+    assert(this.#report !== undefined, "the archive was not read to its end")
+    return this.#report
   }
 
   /** Bytes taken from the stream so far, for progress. */
   get bytesRead(): number {
-    return 0
+    return this.#lines.bytesRead
   }
 
   /** Cancels the stream where it was not read to its end. */
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    await this.#lines.cancel().catch(() => {})
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+
+  #decode(raw: RawLine): PortableLine | undefined {
+    const { number: lineNumber, bytes } = raw
+    const place = `line ${lineNumber}`
+    if (bytes === undefined) {
+      const error = new PrismError("LIMIT_EXCEEDED", `the line is longer than ${this.#lineBytesMax} bytes`, { place })
+      return { lineNumber, error }
+    }
+    if (isBlank(bytes)) return undefined
+    const text = tryDecodeUtf8(bytes)
+    if (text !== undefined) return { lineNumber, text }
+    return { lineNumber, error: new PrismError("INVALID_FORMAT", "the line is not valid UTF-8", { place }) }
+  }
+
+  #finish(documentCount: number, lastLine: number): void {
+    const { checksum, documentCount: expected, verified } = this.header
+    const digests = this.#lines.digests()
+    if (documentCount < expected) {
+      throw new PrismError("TRUNCATED", `the archive ends after ${documentCount} of ${expected} documents`, {
+        place: `line ${lastLine}`,
+        hint: "part of the file is missing: copy it again, or use another backup",
+      })
+    }
+    if (checksum !== null && digests.lines !== checksum) throw checksumMismatch(`lines 2 to ${lastLine}`)
+    if (documentCount > expected) {
+      throw new PrismError("CORRUPT", `the archive holds ${documentCount} documents, its header says ${expected}`, {
+        place: `line ${lastLine}`,
+        hint: "the file was changed after it was written: copy it again, or use another backup",
+      })
+    }
+    this.#report = {
+      checksum: checksum === null ? "not verified" : "verified",
+      header: verified,
+      documentCount,
+      fileSha256: digests.file,
+      sizeBytes: this.#lines.bytesRead,
+    }
+  }
 }
 
-/** `{"id":…,"fields":…,"vector":…}` in UTF-8, without line end. fieldsJson and vectorJson are written as they are. */
-export function encodeDocumentLine(id: string, fieldsJson: string, vectorJson?: Uint8Array): Uint8Array {
-  throw new Error(`not written yet ${id} ${fieldsJson} ${vectorJson?.length}`)
+/** Reads a whole archive without restoring it: header, count, checksum, and that each line is a document with an id. */
+export async function verifyPortable(
+  stream: ReadableStream<Uint8Array>,
+  options: PortableReadOptions,
+): Promise<PortableReport> {
+  await using reader = await PortableReader.open(stream, options)
+  // A wrong checksum is the better answer: then the bad line is not what was written.
+  let badLine: PrismError | undefined
+  for await (const lines of reader) {
+    for (const line of badLine === undefined ? lines : []) {
+      badLine = line.error ?? faultOfDocument(line.text, line.lineNumber)
+      if (badLine !== undefined) break
+    }
+  }
+  const { report } = reader
+  if (badLine !== undefined) throw badLine
+  return report
+}
+
+function faultOfDocument(text: string, lineNumber: number): PrismError | undefined {
+  const place = `line ${lineNumber}`
+  try {
+    const document = parseJson(text, { code: "INVALID_DOCUMENT", place, depthMax: 65 })
+    if (isObject(document) && typeof document.id === "string" && isObject(document.fields)) return undefined
+  } catch (error) {
+    if (error instanceof PrismError) return error
+    throw error
+  }
+  return new PrismError("INVALID_DOCUMENT", `${place} is no document: it needs an "id" and "fields"`, { place })
+}
+
+// --- the header ---
+
+async function readHeaderLine(lines: LineReader, lineBytesMax: number): Promise<HeaderLine> {
+  for (;;) {
+    const line = lines.take()
+    if (line === undefined) {
+      refuseForeign(lines.held)
+      if (!lines.isTooLong) {
+        const hasMore: boolean = await lines.fill()
+        if (hasMore) continue
+        if (lines.bytesRead === 0) throw foreign("the file is empty", "check that the export was written whole")
+        throw foreign("the file has blank lines only")
+      }
+    }
+    if (line?.bytes === undefined) {
+      throw new PrismError("LIMIT_EXCEEDED", `line 1 is longer than ${lineBytesMax} bytes`, { place: "line 1" })
+    }
+    refuseForeign(line.bytes)
+    if (isBlank(line.bytes)) continue
+    const text = tryDecodeUtf8(withoutByteOrderMark(line.bytes))
+    if (text === undefined) throw foreign("line 1 is not UTF-8 text")
+    return { text, isCut: !line.isEnded }
+  }
+}
+
+interface HeaderLine {
+  readonly text: string
+  /** True where no line end follows, so that the file may have been cut here. */
+  readonly isCut: boolean
+}
+
+function parseHeader({ text, isCut }: HeaderLine, createSha256: () => Sha256): PortableHeader {
+  const root = readMembers(text, "", isCut)
+  const format = root.get("format")
+  if (typeof format?.value !== "string") {
+    const isDocument = root.has("id")
+    throw foreign(
+      'line 1 has no "format"',
+      isDocument ? "these look like documents: bring them into a collection with document import" : undefined,
+    )
+  }
+  if (format.value !== FORMAT) {
+    if (/^prism-portable-v\d+$/.test(format.value)) {
+      throw incompatible(`archive format ${format.value} is not known here`, `this version reads ${FORMAT}`)
+    }
+    throw foreign(`line 1 has the format ${quote(format.value)}`)
+  }
+  const metadata = root.get("metadata")
+  const metadataText = metadata === undefined ? "" : text.slice(metadata.valueStart, metadata.end)
+  if (!metadataText.startsWith("{")) throw badHeader('"metadata" is missing')
+  const meta = readMembers(metadataText, "metadata.", isCut)
+  const get = (key: string): JsonValue | undefined => meta.get(key)?.value
+
+  const version = get("version")
+  if (typeof version !== "string") throw badHeader('"metadata.version" is missing')
+  if (!/^1\.\d+$/.test(version)) {
+    throw incompatible(`archive version ${quote(version)} is not known here`, `this version reads ${VERSION}`)
+  }
+  if (!meta.has("checksum")) throw badHeader('"metadata.checksum" is missing (null would mean that there is none)')
+  const checksum = get("checksum") as string | null
+  if (checksum !== null && !isChecksum(checksum)) throw badHeader('"metadata.checksum" is no lowercase SHA-256')
+  const verified = verifyHeader(text, metadata!.valueStart, meta.get("header_checksum"), createSha256)
+
+  const collection = get("collection")
+  if (typeof collection !== "string") throw badHeader('"metadata.collection" is missing')
+  const documentCount = get("document_count")
+  if (typeof documentCount !== "number" || !Number.isSafeInteger(documentCount) || documentCount < 0) {
+    throw badHeader('"metadata.document_count" is no count')
+  }
+  const encoded = root.get("schema_b64")?.value
+  if (typeof encoded !== "string") throw badHeader('"schema_b64" is missing')
+  const schemaBytes = fromBase64(encoded)
+  const schema = schemaBytes === undefined ? undefined : tryDecodeUtf8(schemaBytes)
+  if (schema === undefined) throw badHeader('"schema_b64" is no base64 of UTF-8 text')
+  const redacted = get("redacted")
+  const unknownKeys = [
+    ...[...root.keys()].filter((key) => !ROOT_KEYS.includes(key)),
+    ...[...meta.keys()].filter((key) => !METADATA_KEYS.includes(key)).map((key) => `metadata.${key}`),
+  ]
+  return {
+    collection,
+    prismVersion: textOrNothing(get("prism_version")),
+    exportedAt: textOrNothing(get("exported_at")),
+    backends: backendsOf(get("backends")),
+    schema,
+    redacted: Array.isArray(redacted) ? redacted.filter((path) => typeof path === "string") : [],
+    documentCount,
+    checksum,
+    verified,
+    unknownKeys,
+  }
+}
+
+const ROOT_KEYS = ["format", "metadata", "schema_b64"]
+const METADATA_KEYS = [
+  "version",
+  "collection",
+  "prism_version",
+  "exported_at",
+  "document_count",
+  "size_bytes",
+  "checksum",
+  "header_checksum",
+  "backends",
+  "redacted",
+]
+
+type Member = JsonMember & { readonly value: JsonValue }
+
+/** The members of an object in line 1; a key that appears twice is an error, so that nobody can read another value than
+ *  the one that was verified. */
+function readMembers(json: string, path: string, isCut: boolean): Map<string, Member> {
+  const code: ErrorCode = "INVALID_FORMAT"
+  let members: JsonMember[]
+  try {
+    members = jsonMembers(json, { code })
+  } catch (error) {
+    if (!(error instanceof PrismError)) throw error
+    if (isCut && path === "" && json.startsWith("{")) {
+      throw new PrismError("TRUNCATED", "the file ends inside its first line", {
+        place: "line 1",
+        hint: "part of the file is missing: copy it again, or use another backup",
+      })
+    }
+    throw foreign(`line 1 is ${error.message}`)
+  }
+  return new Map(
+    members.map((member) => [
+      member.key,
+      { ...member, value: parseJson(json.slice(member.valueStart, member.end), { code }) },
+    ]),
+  )
+}
+
+/** header_checksum: SHA-256 of line 1 with its own 64 digits as zeros. */
+function verifyHeader(
+  text: string,
+  metadataStart: number,
+  member: Member | undefined,
+  createSha256: () => Sha256,
+): Verified {
+  if (member === undefined || member.value === null) return "not verified"
+  const start = metadataStart + member.valueStart + 1
+  const given = text.slice(start, metadataStart + member.end - 1)
+  if (!isChecksum(given)) throw badHeader('"metadata.header_checksum" is no lowercase SHA-256')
+  const zeroed = text.slice(0, start) + ZERO_CHECKSUM + text.slice(start + 64)
+  if (hashText(zeroed, createSha256) !== given) throw checksumMismatch("line 1")
+  return "verified"
 }
 
 /** Line 1 without its line end, with its header_checksum. The same input gives the same line. */
@@ -113,7 +393,42 @@ export function encodeHeader(
   measure: PortableMeasure,
   createSha256: () => Sha256,
 ): string {
-  throw new Error(`not written yet ${description.collection} ${measure.checksum} ${typeof createSha256}`)
+  const { collection, prismVersion, exportedAt, backends, schema, redacted = [] } = description
+  const line = (headerChecksum: string): string =>
+    JSON.stringify({
+      format: FORMAT,
+      metadata: {
+        version: VERSION,
+        collection,
+        prism_version: prismVersion,
+        exported_at: exportedAt,
+        document_count: measure.documentCount,
+        size_bytes: measure.sizeBytes,
+        checksum: measure.checksum,
+        header_checksum: headerChecksum,
+        backends: { text: backends.text, vector: backends.vector, graph: backends.graph },
+        ...(redacted.length > 0 && { redacted }),
+      },
+      schema_b64: toBase64(encodeUtf8(schema)),
+    })
+  return line(hashText(line(ZERO_CHECKSUM), createSha256))
+}
+
+// --- writing ---
+
+const LINE_FEED = 0x0a
+const CHUNK_BYTES = 64 * 1024
+
+/** `{"id":…,"fields":…,"vector":…}` in UTF-8, without line end. fieldsJson and vectorJson are written as they are. */
+export function encodeDocumentLine(id: string, fieldsJson: string, vectorJson?: Uint8Array): Uint8Array {
+  const head = `{"id":${JSON.stringify(id)},"fields":${fieldsJson}`
+  if (vectorJson === undefined) return encodeUtf8(`${head}}`)
+  const start = encodeUtf8(`${head},"vector":`)
+  const line = new Uint8Array(start.length + vectorJson.length + 1)
+  line.set(start)
+  line.set(vectorJson, start.length)
+  line[line.length - 1] = 0x7d // "}"
+  return line
 }
 
 /** First run over the document lines (without line ends): counts and hashes. */
@@ -121,30 +436,174 @@ export async function measureLines(
   lines: AsyncIterable<Uint8Array>,
   createSha256: () => Sha256,
 ): Promise<PortableMeasure> {
-  throw new Error(`not written yet ${String(lines)} ${typeof createSha256}`)
+  const tally = new LineTally(createSha256)
+  for await (const line of lines) tally.add(line)
+  return tally.measure()
 }
 
-/** Second run: the archive's bytes in chunks of about 64 KiB. Throws a bug where the lines differ from the first run. */
+/** Second run: the archive's bytes in chunks of about 64 KiB. A file never says that it is whole when it is not: where the
+ *  lines are others than in the first run, this throws after the last of them. */
 export async function* writePortable(
   description: PortableDescription,
   measure: PortableMeasure,
   lines: AsyncIterable<Uint8Array>,
   createSha256: () => Sha256,
 ): AsyncGenerator<Uint8Array, { fileSha256: string; sizeBytes: number }> {
-  throw new Error(
-    `not written yet ${description.collection} ${measure.checksum} ${String(lines)} ${typeof createSha256}`,
+  const fileHash = createSha256()
+  const tally = new LineTally(createSha256)
+  let sizeBytes = 0
+  let chunk = new Uint8Array(CHUNK_BYTES)
+  let used = 0
+  const sent = (bytes: Uint8Array): Uint8Array => {
+    fileHash.update(bytes)
+    sizeBytes += bytes.length
+    return bytes
+  }
+  const header = encodeUtf8(`${encodeHeader(description, measure, createSha256)}\n`)
+  yield sent(header)
+  for await (const line of lines) {
+    tally.add(line)
+    if (used + line.length + 1 > chunk.length) {
+      if (used > 0) yield sent(chunk.subarray(0, used))
+      chunk = new Uint8Array(Math.max(CHUNK_BYTES, line.length + 1))
+      used = 0
+    }
+    chunk.set(line, used)
+    chunk[used + line.length] = LINE_FEED
+    used += line.length + 1
+  }
+  if (used > 0) yield sent(chunk.subarray(0, used))
+  const written = tally.measure()
+  assert(
+    written.checksum === measure.checksum && written.documentCount === measure.documentCount,
+    "the documents changed between measuring and writing",
   )
+  return { fileSha256: fileHash.digestHex(), sizeBytes }
 }
 
-/** Reads a whole archive without restoring it: header, count, checksum and that each line is a document. */
-export async function verifyPortable(
-  stream: ReadableStream<Uint8Array>,
-  options: PortableReadOptions,
-): Promise<PortableReport> {
-  throw new Error(`not written yet ${String(stream)} ${options.lineBytesMax}`)
+class LineTally {
+  readonly #hash: LineHash
+  #documentCount = 0
+  #sizeBytes = 0
+
+  constructor(createSha256: () => Sha256) {
+    this.#hash = new LineHash(createSha256())
+  }
+
+  add(line: Uint8Array): void {
+    this.#hash.add(line, true)
+    this.#documentCount++
+    this.#sizeBytes += line.length + 1
+  }
+
+  measure(): PortableMeasure {
+    return { documentCount: this.#documentCount, sizeBytes: this.#sizeBytes, checksum: this.#hash.digestHex() }
+  }
 }
 
-/** What a file is by its first bytes (16 are enough), or undefined where it is no archive of ours. */
+// --- other files ---
+
+const MAGIC: readonly (readonly [kind: string, bytes: readonly number[]])[] = [
+  ["encrypted", [0x50, 0x45, 0x4e, 0x43]], // "PENC"
+  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
+  ["gzip", [0x1f, 0x8b]],
+  ["zip", [0x50, 0x4b, 0x03, 0x04]],
+  ["UTF-16", [0xff, 0xfe]],
+  ["UTF-16", [0xfe, 0xff]],
+]
+
+/** What a file is by its first bytes (32 are enough), or undefined where it is no archive of ours. */
 export function sniffArchive(bytes: Uint8Array): "portable" | "encrypted" | "zstd" | undefined {
-  throw new Error(`not written yet ${bytes.length}`)
+  const kind = magicOf(bytes)
+  if (kind === "encrypted" || kind === "zstd") return kind
+  const text = decodeUtf8(withoutByteOrderMark(bytes.subarray(0, 64)))
+  return /^\{\s*"format"\s*:\s*"prism-portable-/.test(text) ? "portable" : undefined
+}
+
+function magicOf(bytes: Uint8Array): string | undefined {
+  return MAGIC.find(([, magic]) => magic.every((byte, i) => bytes[i] === byte))?.[0]
+}
+
+/** Tells what is plainly something else by its first bytes before a line end is looked for. */
+function refuseForeign(bytes: Uint8Array): void {
+  switch (magicOf(bytes)) {
+    case "encrypted":
+      throw foreign("this is an encrypted archive", "this version restores portable archives")
+    case "zstd":
+      throw foreign(
+        "this is compressed with zstd, as snapshots are",
+        "this version restores portable archives: export the collection again as portable, or decompress a compressed one first",
+      )
+    case "gzip":
+    case "zip":
+      throw foreign(`this is a ${magicOf(bytes)} file`, "decompress it first")
+    case "UTF-16":
+      throw foreign("this is UTF-16 text", "convert it to UTF-8 first")
+  }
+  if (bytes.subarray(0, 512).includes(0)) throw foreign("this is a binary file")
+}
+
+function foreign(what: string, hint?: string): PrismError {
+  return new PrismError("INVALID_FORMAT", `not a portable archive: ${what}`, {
+    place: "line 1",
+    hint: hint ?? `a portable archive begins with {"format":"${FORMAT}"`,
+  })
+}
+
+function badHeader(what: string): PrismError {
+  return new PrismError("INVALID_FORMAT", `the header is broken: ${what}`, {
+    place: "line 1",
+    hint: "the file was changed after it was written: copy it again, or use another backup",
+  })
+}
+
+function incompatible(what: string, hint: string): PrismError {
+  return new PrismError("INCOMPATIBLE_VERSION", what, {
+    place: "line 1",
+    hint: `${hint}: restore it with a newer version of Prism`,
+  })
+}
+
+function checksumMismatch(place: string): PrismError {
+  return new PrismError("CHECKSUM_MISMATCH", "Checksum verification failed", {
+    place,
+    hint: "the file was damaged or changed after it was written: copy it again, or use another backup",
+  })
+}
+
+function hashText(text: string, createSha256: () => Sha256): string {
+  const hash = createSha256()
+  hash.update(encodeUtf8(text))
+  return hash.digestHex()
+}
+
+function isChecksum(value: unknown): value is string {
+  return typeof value === "string" && /^[0-9a-f]{64}$/.test(value)
+}
+
+function isObject(value: JsonValue | undefined): value is { [key: string]: JsonValue } {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}
+
+function backendsOf(value: JsonValue | undefined): Backends | undefined {
+  if (!isObject(value)) return undefined
+  return { text: value.text === true, vector: value.vector === true, graph: value.graph === true }
+}
+
+function textOrNothing(value: JsonValue | undefined): string | undefined {
+  return typeof value === "string" ? value : undefined
+}
+
+function withoutByteOrderMark(bytes: Uint8Array): Uint8Array {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes
+}
+
+/** Nothing but spaces and tabs. */
+function isBlank(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0x20 && bytes[i] !== 0x09) return false
+  return true
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
 }
