@@ -111,7 +111,8 @@ export function blobCheck(blob: usize, length: usize, magic: u32, version: u16):
     const at = entry(blob, slot);
     const offset = load<u64>(at, ENTRY_OFFSET_OFFSET);
     const bytes = load<u64>(at, ENTRY_LENGTH_OFFSET);
-    if ((offset & (ALIGNMENT - 1)) != 0 || offset < end || offset > stated || bytes > stated - offset) return BLOB_TABLE_DAMAGED;
+    const outside = offset < end || offset > stated || bytes > stated - offset;
+    if (outside || (offset & (ALIGNMENT - 1)) != 0) return BLOB_TABLE_DAMAGED;
     if (offset - end >= ALIGNMENT || !isZero(blob + <usize>end, blob + <usize>offset)) return BLOB_TABLE_DAMAGED;
     for (let other: u32 = 0; other < slot; other++) {
       if (load<u32>(entry(blob, other), ENTRY_ID_OFFSET) == load<u32>(at, ENTRY_ID_OFFSET)) return BLOB_TABLE_DAMAGED;

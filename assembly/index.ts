@@ -18,6 +18,6 @@ export {
 
 export {
   vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree,
-  vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorDocEnd, vectorQuery, vectorSearch, vectorResults, vectorScores,
-  vectorOf,
+  vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorDocEnd, vectorQuery, vectorSearch, vectorResults,
+  vectorScores, vectorOf,
 } from "./vector/abi";

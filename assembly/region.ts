@@ -43,7 +43,7 @@ let pagesInUse: u32 = 0;
   store<u32>(address(page), next, NEXT_OFFSET);
 }
 
-/** Takes `bytes` zeroed bytes, aligned to a cache line of 64. Returns their address, or 0 when the 4 GiB are used up. */
+/** Takes `bytes` zeroed bytes, aligned to a cache line of 64. Returns their address, or 0 when 4 GiB are used up. */
 export function regionAlloc(bytes: usize): usize {
   const wanted64 = (<u64>bytes + HEADER_BYTES + PAGE_BYTES - 1) >> PAGE_BITS;
   if (wanted64 > <u64>PAGES_MAX) return 0;

@@ -12,7 +12,7 @@
 //   towers     u32[count]     first row in `upper` << 4 | highest level of the vector
 //   upper      u32[…][M]      neighbours at levels 1, 2, …: a row a level; NONE after the last
 //   twins      u32[count]     the next vector with the very same components, or NONE. Only the first of them is in the
-//                             graph: a crowd of equal vectors would fill each other's links and be cut off from the rest
+//                             graph: a crowd of equal vectors would fill each other's links and be cut off from others
 import { docSetFree } from "../doc-set";
 import { regionAlloc, regionCapacity, regionFree } from "../region";
 import { LANES } from "./distance";
@@ -47,7 +47,7 @@ export const LEVEL_MAX: u32 = 15;
   towers: usize;
   upper: usize;
   twins: usize;
-  /** f32 beside each u32 of `links` and `upper`: the distances that pruning compares again and again; a writer's only. */
+  /** f32 beside each u32 of `links` and `upper`: the distances that pruning compares over and over; a writer's only. */
   linkDistances: usize;
   upperDistances: usize;
 
