@@ -21,3 +21,15 @@ export {
   vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorDocEnd, vectorQuery, vectorSearch, vectorResults,
   vectorScores, vectorOf,
 } from "./vector/abi";
+
+export { textInput } from "./text/scratch";
+export {
+  textWriterNew, textWriterAddText, textWriterAddTerm, textWriterAddPoint, textWriterEnd, textWriterBytes,
+  textWriterFree,
+} from "./text/text-writer";
+export { textWriterSeal } from "./text/text-seal";
+export { textSegmentOpen, textSegmentFailure, textSegmentFree } from "./text/text-open";
+export { textSearch, textSearchTotal, textSearchHits, textSearchEnd, textFilter } from "./text/search";
+export {
+  textDocCount, textFieldLength, textFieldDocCount, textDocFreq, textLookup, textLookupCount, textLookupEnd, textAnalyze,
+} from "./text/lookup";
