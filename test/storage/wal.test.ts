@@ -199,10 +199,7 @@ test("what a crash leaves behind the last whole frame is dropped, whatever it is
   for (const [name, tail] of Object.entries(tails)) {
     const storage = await holding(concatBytes([bytes, tail]))
     const { entries, droppedBytes } = await replay(storage)
-    expect(
-      entries.map(({ operation }) => operation),
-      name,
-    ).toEqual(all)
+    expect({ name, replayed: entries.map(({ operation }) => operation) }).toEqual({ name, replayed: all })
     expect(droppedBytes).toBe(tail.length)
   }
   // Pages of the last frame that never arrived.
