@@ -18,8 +18,8 @@ export {
 
 export {
   vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree,
-  vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorDocEnd, vectorQuery, vectorSearch, vectorResults,
-  vectorScores, vectorOf,
+  vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorDocEnd, vectorQuery, vectorSearch,
+  vectorResults, vectorScores, vectorOf,
 } from "./vector/abi";
 
 export { textInput } from "./text/scratch";

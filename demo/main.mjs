@@ -172,7 +172,7 @@ try {
   } finally {
     await prism.close()
   }
-  await stage.total(performance.now() - started)
+  stage.total(performance.now() - started)
 } finally {
   await rm(folder, { recursive: true, force: true })
 }

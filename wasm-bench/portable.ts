@@ -2,7 +2,7 @@
 // time, CPU time and peak memory; and the proof that a restored collection exports the same bytes from line 2 on.
 // Run: npm run bench portable
 import { execFileSync, spawnSync } from "node:child_process"
-import { createReadStream, createWriteStream, mkdtempSync, rmSync, statSync } from "node:fs"
+import { mkdtempSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -35,7 +35,7 @@ const stages: Record<string, (...args: string[]) => Promise<unknown>> = {
     const packages = await prism.createCollection("packages", SCHEMA)
     const vectors = readFloat16("debian-384.f16")
     let row = 0
-    let batch: DocumentInput[] = []
+    const batch: DocumentInput[] = []
     for await (const { id, ...fields } of readJsonLines<{ id: string; [field: string]: unknown }>(
       "debian-packages.jsonl.zst",
     )) {

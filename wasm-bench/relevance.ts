@@ -27,7 +27,7 @@ const collection = await prism.createCollection("scifact", {
   },
 })
 let row = 0
-let batch: DocumentInput[] = []
+const batch: DocumentInput[] = []
 for await (const { id, title, text } of readJsonLines<Record<"id" | "title" | "text", string>>(
   "scifact/corpus.jsonl.zst",
 )) {
