@@ -4,8 +4,9 @@ import type { Storage } from "./storage/storage.ts"
 export interface Runtime {
   readonly name: "node" | "deno" | "bun"
   readonly version: string
-  /** Opens a folder as storage. `create` makes it where it is missing, else that is DATA_DIRECTORY_NOT_FOUND. */
-  openStorage(directory: string, options: { create: boolean }): Promise<Storage>
+  /** Opens a folder as storage. `create` makes it where it is missing, else that is DATA_DIRECTORY_NOT_FOUND; with
+   *  `removeIfEmpty` a folder that was made so is taken away again if no file has come into it when it is closed. */
+  openStorage(directory: string, options: { create: boolean; removeIfEmpty?: boolean }): Promise<Storage>
   createSha256(): Sha256
   readonly files: Files
   readonly terminal: Terminal

@@ -84,7 +84,7 @@ export class Context {
       mode === "existing"
         ? await requireDataDirectory(this.runtime, this.globals.dataDir)
         : (await findDataDirectory(this.runtime, this.globals.dataDir)).path
-    const storage = await this.runtime.openStorage(directory, { create: mode === "make" })
+    const storage = await this.runtime.openStorage(directory, { create: mode === "make", removeIfEmpty: true })
     const prism = await Prism.openStorage(storage, this.runtime)
     let result: T
     try {

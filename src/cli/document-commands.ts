@@ -65,7 +65,7 @@ const importCommand = command({
       throw usageError("No documents are given", "name a file with -f FILE, or pipe JSON lines in")
     }
     const name = fromStdin ? "standard input" : args.file!
-    return context.withPrism("existing", async (prism) => {
+    return context.withPrism("make", async (prism) => {
       const collection = await prism.collection(args.collection)
       const size = fromStdin ? undefined : await files.size(args.file!)
       const stream = await documentStream(fromStdin ? terminal.stdin : await files.read(args.file!), name)

@@ -11,30 +11,38 @@ import { attempt, systemError } from "./system-error.ts"
 export class LocalStorage implements Storage {
   readonly #disk: Disk
   readonly #root: string
+  /** The folders that opening made, outermost first, where they go with the last of what is in them. */
+  readonly #temporary: readonly string[]
   #lock: StorageLock | undefined
   #closed = false
 
-  private constructor(disk: Disk, root: string) {
+  private constructor(disk: Disk, root: string, temporary: readonly string[]) {
     this.#disk = disk
     this.#root = root
+    this.#temporary = temporary
   }
 
   /** DATA_DIRECTORY_NOT_FOUND where the folder is missing and `create` is not asked for. */
-  static async open(disk: Disk, directory: string, options: { create: boolean }): Promise<LocalStorage> {
+  static async open(
+    disk: Disk,
+    directory: string,
+    options: { create: boolean; removeIfEmpty?: boolean },
+  ): Promise<LocalStorage> {
     const root = disk.resolve(directory)
     const found = await attempt("open", directory, () => disk.stat(root))
     if (found && found.kind !== "directory") {
       throw new PrismError("IO_ERROR", `cannot open ${directory}: it is a file, not a folder`, { place: directory })
     }
+    let made: string[] = []
     if (!found) {
       if (!options.create) {
         throw new PrismError("DATA_DIRECTORY_NOT_FOUND", `the data folder ${directory} is not there`, {
           place: directory,
         })
       }
-      await attempt("make the folder", directory, () => makeDirectories(disk, root))
+      made = await attempt("make the folder", directory, () => makeDirectories(disk, root))
     }
-    return new LocalStorage(disk, root)
+    return new LocalStorage(disk, root, options.removeIfEmpty ? made : [])
   }
 
   async read(path: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
@@ -167,10 +175,22 @@ export class LocalStorage implements Storage {
     if (this.#closed) return
     this.#closed = true
     await this.#lock?.release()
+    if (this.#temporary.length > 0) await this.#removeEmptyFolders()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** rmdir(2) takes only an empty folder away: whatever somebody put there stays, and the folders that it lies in. */
+  async #removeEmptyFolders(): Promise<void> {
+    const entries = await this.#disk.list(this.#root).catch(() => [])
+    const inner = entries
+      .filter(({ kind }) => kind === "directory")
+      .map(({ name }) => this.#disk.join(this.#root, name))
+    for (const path of [...inner, ...this.#temporary.toReversed()]) {
+      await this.#disk.removeDirectory(path).catch(() => undefined)
+    }
   }
 
   /** The system's path. */

@@ -311,6 +311,27 @@ test("local files outlast their storage", async () => {
   expect(await storage.freeBytes()).toBeGreaterThan(0)
 })
 
+test("a data folder made for nothing is taken away again, one with a file in it stays", async () => {
+  await using folder = await temporaryFolder()
+  const options = { create: true, removeIfEmpty: true }
+  const use = async (path: string, use: (storage: Storage) => Promise<void>) => {
+    await using storage = await runtime.openStorage(`${folder.path}/${path}`, options)
+    await storage.lock()
+    await storage.makeDirectory("collections")
+    await use(storage)
+  }
+  await use("made/for/nothing", async () => {})
+  expect(await runtime.files.isDirectory(`${folder.path}/made`)).toBe(false)
+
+  await use("made/data", async (storage) => {
+    await using file = await storage.create("collections/file")
+    await file.sync()
+  })
+  expect(await runtime.files.size(`${folder.path}/made/data/collections/file`)).toBe(0)
+  await use("made/data", async (storage) => storage.remove("collections/file"))
+  expect(await runtime.files.isDirectory(`${folder.path}/made/data`)).toBe(true)
+})
+
 test("a data folder that is missing, or a file, is told apart", async () => {
   await using folder = await temporaryFolder()
   expect(await code(runtime.openStorage(`${folder.path}/none`, { create: false }))).toBe("DATA_DIRECTORY_NOT_FOUND")

@@ -35,6 +35,7 @@ export class FakeRuntime implements Runtime {
   #stderr = ""
   #interrupts = new Set<() => void>()
   clock = 0
+  #made = new Set<string>()
 
   get terminal() {
     return this
@@ -49,6 +50,10 @@ export class FakeRuntime implements Runtime {
     this.#stdout = []
     this.#stderr = ""
     const code = await run(argv, this, () => this.clock)
+    for (const [path, storage] of this.directories) {
+      if (storage && this.#made.has(path) && !(await hasFile(storage, ""))) this.directories.delete(path)
+    }
+    this.#made.clear()
     if (this.#interrupts.size > 0) throw new Error("the command still listens to signals")
     return { code, stdout: decodeUtf8(this.stdoutBytes), stderr: this.#stderr }
   }
@@ -72,12 +77,16 @@ export class FakeRuntime implements Runtime {
 
   // Runtime
 
-  async openStorage(directory: string, { create }: { create: boolean }): Promise<Storage> {
+  async openStorage(
+    directory: string,
+    { create, removeIfEmpty }: { create: boolean; removeIfEmpty?: boolean },
+  ): Promise<Storage> {
     if (!this.directories.has(directory) && !create) {
       throw new PrismError("DATA_DIRECTORY_NOT_FOUND", `there is no folder ${directory}`)
     }
     let storage = this.directories.get(directory)
     if (storage === undefined) {
+      if (!this.directories.has(directory) && removeIfEmpty) this.#made.add(directory)
       storage = new LastingStorage()
       this.directories.set(directory, storage)
     }
@@ -147,6 +156,13 @@ export class FakeRuntime implements Runtime {
   peakMemoryBytes(): undefined {
     return undefined
   }
+}
+
+async function hasFile(storage: Storage, path: string): Promise<boolean> {
+  for (const { name, kind } of await storage.list(path)) {
+    if (kind === "file" || (await hasFile(storage, path === "" ? name : `${path}/${name}`))) return true
+  }
+  return false
 }
 
 export function streamOf(chunks: readonly Uint8Array[], ends = true): ReadableStream<Uint8Array> {
