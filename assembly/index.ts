@@ -19,7 +19,7 @@ export {
 export {
   vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree,
   vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorDocEnd, vectorQuery, vectorSearch,
-  vectorResults, vectorScores, vectorOf,
+  vectorResults, vectorScores, vectorOf, vectorJson, vectorJsonText,
 } from "./vector/abi";
 
 export { textInput } from "./text/scratch";

@@ -1,11 +1,12 @@
 // What the module exports of the vector index. An index is the address of its descriptor.
 import { docSetAndCount } from "../doc-set";
+import { jsonBytesMax, writeJson } from "./decimal";
 import { dotExact } from "./distance";
 import { addVector, nextRow } from "./build";
 import {
   docOrdOf, freeIndex, M_MAX, newIndex, NONE, ordinalOf, VectorIndex, vectorRow, writerBytes,
 } from "./layout";
-import { exactScore, searchResults, searchVectors } from "./search";
+import { ensurePools, exactScore, searchResults, searchVectors } from "./search";
 import { open, seal } from "./segment";
 
 @inline function at(index: usize): VectorIndex { return changetype<VectorIndex>(index); }
@@ -97,4 +98,19 @@ export function vectorScores(index: usize, docOrds: usize, count: u32): void {
 export function vectorOf(index: usize, docOrd: u32): usize {
   const ordinal = ordinalOf(at(index), docOrd);
   return ordinal == NONE ? 0 : vectorRow(at(index), ordinal);
+}
+
+/** Writes a document's vector as a JSON array to `vectorJsonText`. Returns its bytes, 0 where the document has no
+ *  vector, -1 when memory is used up. */
+export function vectorJson(index: usize, docOrd: u32): i32 {
+  const row = vectorOf(index, docOrd);
+  if (!row) return 0;
+  const dimension = at(index).dimension;
+  if (!ensurePools(at(index), (jsonBytesMax(dimension) >> 3) + 1)) return -1;
+  return <i32>writeJson(at(index).pools, row, dimension);
+}
+
+/** Where vectorJson left its text; another call overwrites it. */
+export function vectorJsonText(index: usize): usize {
+  return at(index).pools;
 }

@@ -328,14 +328,16 @@ function walkRow(index: VectorIndex, squaredNorm: f64): usize {
   return unit;
 }
 
-// `pools` holds, one after the other: the walk's pool, the accepted results, what is returned.
-function ensurePools(index: VectorIndex, length: u32): bool {
-  if (length <= index.poolsLength) return true;
+/** Makes `pools` hold `length` keys; what they were is lost. A search keeps there, one after the other, the walk's
+ *  pool, the accepted results, and what it returns. */
+export function ensurePools(index: VectorIndex, length: u64): bool {
+  if (length <= <u64>index.poolsLength) return true;
+  if (length > 1 << 28) return false;
   const pools = regionAlloc(<usize>length << 3);
   if (!pools) return false;
   regionFree(index.pools);
   index.pools = pools;
-  index.poolsLength = length;
+  index.poolsLength = <u32>length;
   return true;
 }
 
@@ -364,7 +366,7 @@ export function searchVectors(index: VectorIndex, k: u32, ef: u32, accept: usize
   const walks = <u64>beam * WALK_PER_EF < <u64>accepted;
   const resultCapacity = accept && walks ? ef : 0;
   const poolCapacity = max<u32>(walks ? (accept ? beam : ef) : 0, scanCapacity(wanted, accepted));
-  if (!ensurePools(index, poolCapacity + resultCapacity + k)) return -1;
+  if (!ensurePools(index, <u64>poolCapacity + resultCapacity + k)) return -1;
   const pool = index.pools;
   const results = pool + (<usize>poolCapacity << 3);
   const ranked = results + (<usize>resultCapacity << 3);

@@ -94,9 +94,10 @@ abstract class EngineVectorIndex implements VectorIndex {
   }
 
   vectorJson(docOrd: number): Uint8Array | undefined {
-    const vector = this.vector(docOrd)
-    if (!vector) return undefined
-    return new TextEncoder().encode(`[${[...vector].map(String).join(",")}]`)
+    const { abi } = this.engine
+    const length = abi.vectorJson(this.index, docOrd)
+    if (length < 0) allocated(0)
+    return length === 0 ? undefined : copyOut(this.engine, abi.vectorJsonText(this.index) >>> 0, length)
   }
 
   close(): void {
