@@ -13,7 +13,7 @@ const MANTISSA_BITS: u32 = 23;
 const HIDDEN_BIT: u32 = 1 << MANTISSA_BITS;
 const K_MIN: i32 = -45;
 
-// 10^-k, K_MIN ≤ k ≤ 31, as 63 significant bits, rounded up. A test works them out anew.
+// 10^-k, K_MIN ≤ k ≤ 31, as 63 significant bits, rounded up; worked out with exact integers.
 const POWERS: usize = memory.data<u64>([
   0x59aedfc10d7279c6, 0x47bf19673df52e38, 0x72cb5bd86321e38d, 0x5bd5e313828182d7, 0x4977e8dc68679be0,
   0x758ca7c70d7292ff, 0x5e0a1fd271287599, 0x4b3b4ca85a86c47b, 0x785ee10d5da46d91, 0x604be73de4838ada,
