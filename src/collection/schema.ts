@@ -567,7 +567,7 @@ function readYaml(source: string): { document: YamlDocument; lines: LineCounter 
     schema: "core",
     stringKeys: true,
     lineCounter: lines,
-    logLevel: "silent",
+    logLevel: "error",
   })
   const faults = [...document.errors, ...document.warnings]
   if (faults.length > 0) {
@@ -608,7 +608,7 @@ function asBlockStyle(document: YamlDocument): YamlDocument {
       version: "1.2",
       schema: "core",
       stringKeys: true,
-      logLevel: "silent",
+      logLevel: "error",
     },
   )
 }
