@@ -118,8 +118,7 @@ export class Prism implements AsyncDisposable {
     if (!(await this.#exists(name))) throw await this.#notFound(name)
     await this.#unload(name)
     const trash = `${TRASH}/${this.#unique()}`
-    await this.#storage.rename(`${COLLECTIONS}/${name}`, trash)
-    await this.#storage.syncDirectory(COLLECTIONS)
+    await this.#moveDurably(`${COLLECTIONS}/${name}`, trash)
     await this.#storage.removeDirectory(trash)
   }
 
@@ -220,9 +219,7 @@ export class Prism implements AsyncDisposable {
     // A crash between the two renames leaves the old collection in the trash under its name: start-up puts it back.
     const replaced = `${TRASH}/${REPLACED_PREFIX}${name}`
     if (there) {
-      await this.#storage.rename(live, replaced)
-      await this.#storage.syncDirectory(TRASH)
-      await this.#storage.syncDirectory(COLLECTIONS)
+      await this.#moveDurably(live, replaced)
     }
     try {
       await this.#storage.rename(staged, live)
@@ -231,7 +228,14 @@ export class Prism implements AsyncDisposable {
       throw error
     }
     await this.#storage.syncDirectory(COLLECTIONS)
-    if (there) await this.#storage.removeDirectory(replaced)
+    if (there) await removeReplaced(this.#storage, name, this.#unique())
+  }
+
+  /** Moves a folder out of the live ones. A rename changes two folders, and both must know it. */
+  async #moveDurably(live: string, trash: string): Promise<void> {
+    await this.#storage.rename(live, trash)
+    await this.#storage.syncDirectory(TRASH)
+    await this.#storage.syncDirectory(COLLECTIONS)
   }
 
   /** Removes a folder after an error. Where that fails too, the next start removes it; the first error is the one to tell. */
@@ -271,14 +275,24 @@ export class Prism implements AsyncDisposable {
 /** Marks a folder of the trash that is a collection about to be replaced; its name follows. */
 const REPLACED_PREFIX = "replaced."
 
+/** Removes a collection whose replacement is live. First it loses the name under which it would be put back, durably:
+ *  a part of it, left by a crash, must never come back. */
+async function removeReplaced(storage: Storage, name: string, unique: string): Promise<void> {
+  await storage.rename(`${TRASH}/${REPLACED_PREFIX}${name}`, `${TRASH}/${unique}`)
+  await storage.syncDirectory(TRASH)
+  await storage.removeDirectory(`${TRASH}/${unique}`)
+}
+
 /** Puts back a collection whose replacement did not arrive, then empties staging and trash. */
 async function recoverFolders(storage: Storage): Promise<void> {
   for (const { name } of await storage.list(TRASH)) {
     const collection = name.startsWith(REPLACED_PREFIX) ? name.slice(REPLACED_PREFIX.length) : undefined
-    if (collection && (await storage.size(`${COLLECTIONS}/${collection}/MANIFEST`)) === undefined) {
+    if (collection === undefined) await storage.removeDirectory(`${TRASH}/${name}`)
+    else if ((await storage.size(`${COLLECTIONS}/${collection}/MANIFEST`)) === undefined) {
       await storage.rename(`${TRASH}/${name}`, `${COLLECTIONS}/${collection}`)
       await storage.syncDirectory(COLLECTIONS)
-    } else await storage.removeDirectory(`${TRASH}/${name}`)
+      await storage.syncDirectory(TRASH)
+    } else await removeReplaced(storage, collection, `recovered-${collection}`)
   }
   for (const { name } of await storage.list(STAGING)) await storage.removeDirectory(`${STAGING}/${name}`)
 }

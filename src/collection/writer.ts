@@ -252,7 +252,7 @@ export class CollectionWriter {
         return replaced
       } catch (error) {
         for (const segment of opened) await segment.release()
-        await removeLeftovers(storage, this.#files.directory, keptFiles(this.#manifest))
+        await this.#discardUnnamedFiles()
         throw error
       } finally {
         for (const live of lives) live.close()
@@ -366,12 +366,13 @@ export class CollectionWriter {
   async #checkpoint(): Promise<void> {
     const ram = this.#ram
     if (this.#wal.isEmpty) return
-    const { storage, directory } = this.#files
+    const { storage, directory, durable } = this.#files
     const generation = this.#manifest.generation + 1
+    const kept: SegmentEntry[] = []
     let sealed: SealedSegment | undefined
     let wal: WalWriter | undefined
+    let next: RamSegment | undefined
     try {
-      const kept: SegmentEntry[] = []
       for (const segment of this.#sealed) {
         kept.push(
           segment.hasNewDeletions
@@ -381,33 +382,40 @@ export class CollectionWriter {
       }
       if (ram.liveCount > 0) sealed = await this.#seal(ram, this.#manifest.nextSegmentId, generation)
       const walNumber = this.#manifest.walNumber + 1
-      wal = await WalWriter.create(storage, `${directory}/${walPath(walNumber)}`, {
-        walNumber,
-        durable: this.#files.durable,
-      })
-      const next = new RamSegment(this.#shape, await storage.open(`${directory}/${walPath(walNumber)}`))
+      const path = `${directory}/${walPath(walNumber)}`
+      wal = await WalWriter.create(storage, path, { walNumber, durable })
+      next = new RamSegment(this.#shape, await storage.open(path))
       await this.#syncFolders()
       await this.#swapManifest({
         segments: sealed ? [...kept, sealed.entry] : kept,
         nextSegmentId: this.#manifest.nextSegmentId + (sealed ? 1 : 0),
         walNumber,
       })
-      for (const [place, segment] of this.#sealed.entries()) {
-        segment.entry = kept[place] as SegmentEntry
-        segment.hasNewDeletions = false
-      }
-      if (sealed) this.#sealed = [...this.#sealed, sealed]
-      const oldWal = this.#wal
-      this.#wal = wal
-      this.#ram = next
-      await oldWal.close()
-      await ram.release()
     } catch (error) {
-      await sealed?.release()
+      await next?.release()
       await wal?.close()
+      await sealed?.release()
+      await this.#discardUnnamedFiles()
       throw error
     }
-    await removeLeftovers(storage, directory, keptFiles(this.#manifest))
+    for (const [place, segment] of this.#sealed.entries()) {
+      segment.entry = kept[place] as SegmentEntry
+      segment.hasNewDeletions = false
+    }
+    if (sealed) this.#sealed = [...this.#sealed, sealed]
+    const oldWal = this.#wal
+    this.#wal = wal
+    this.#ram = next
+    await oldWal.close()
+    await ram.release()
+    await this.#discardUnnamedFiles()
+  }
+
+  /** Removes files that the manifest does not name. Not after a failed swap: then nobody knows which manifest is on the
+   *  disk, and only opening the collection again tells. What cannot be removed now, the next open removes. */
+  async #discardUnnamedFiles(): Promise<void> {
+    if (this.#broken !== undefined) return
+    await removeLeftovers(this.#files.storage, this.#files.directory, keptFiles(this.#manifest)).catch(() => undefined)
   }
 
   /** Writes the RAM segment's files, synced, and opens them. */
@@ -496,7 +504,12 @@ export class CollectionWriter {
       committedAt: new Date().toISOString(),
       documentCount: change.segments.reduce((sum, entry) => sum + entry.documentCount - entry.deletedCount, 0),
     }
-    await writeManifest(this.#files.storage, this.#files.directory, manifest)
+    try {
+      await writeManifest(this.#files.storage, this.#files.directory, manifest)
+    } catch (error) {
+      this.#broken = error
+      throw error
+    }
     this.#manifest = manifest
   }
 }

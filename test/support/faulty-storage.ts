@@ -75,11 +75,14 @@ export class FaultyStorage implements Storage {
     const tree: Tree = new Map(this.#durableTree)
     for (const change of this.#changes) if (random && random.below(2) === 0) change.apply(tree)
     const storage = new MemoryStorage()
+    const folders = new Set([""])
     for (const [path, inode] of [...tree].sort(([a], [b]) => (a < b ? -1 : 1))) {
       // A folder whose own name is gone has taken with it what was inside.
-      if (path === "" || !tree.has(parentPath(path))) continue
-      if (!inode) await storage.makeDirectory(path)
-      else await writeWhole(storage, path, await survivingBytes(inode, random))
+      if (path === "" || !folders.has(parentPath(path))) continue
+      if (!inode) {
+        folders.add(path)
+        await storage.makeDirectory(path)
+      } else await writeWhole(storage, path, await survivingBytes(inode, random))
     }
     return storage
   }
