@@ -16,7 +16,7 @@ export const DOC_SET_WORDS_OFFSET: usize = 16;
   return set + DOC_SET_WORDS_OFFSET + wordBytes(load<u32>(set, LENGTH_OFFSET));
 }
 /** Bytes of the words, a multiple of 16. */
-@inline function wordBytes(length: u32): usize { return ((<usize>length + 127) >> 7) << 4; }
+@inline function wordBytes(length: u32): usize { return (<usize>(length >> 7) + <usize>((length & 127) != 0)) << 4; }
 @inline function wordAddress(set: usize, docOrd: u32): usize {
   return set + ((<usize>docOrd >> 6) << alignof<u64>());
 }

@@ -18,7 +18,7 @@ export {
 
 export {
   vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree,
-  vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorDocEnd, vectorQuery, vectorSearch,
+  vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorQuery, vectorSearch,
   vectorResults, vectorScores, vectorOf, vectorJson, vectorJsonText,
 } from "./vector/abi";
 

@@ -37,9 +37,9 @@ export function vectorWriterSeal(index: usize): usize {
 }
 
 /** Opens a blob that has passed blobCheck: the index, 0 when memory is used up, 1 when the blob is damaged. The index
- *  owns the blob from then on. */
-export function vectorSegmentOpen(blob: usize): usize {
-  return open(blob);
+ *  owns the blob from then on. Its docOrds are below docCount, which is 0xffffffff where the caller does not know. */
+export function vectorSegmentOpen(blob: usize, docCount: u32): usize {
+  return open(blob, docCount);
 }
 
 export function vectorFree(index: usize): void {
@@ -56,12 +56,6 @@ export function vectorDimension(index: usize): u32 {
 
 export function vectorMetric(index: usize): u32 {
   return at(index).metric;
-}
-
-/** docOrd of the last vector + 1, 0 where there is none. */
-export function vectorDocEnd(index: usize): u32 {
-  const count = at(index).count;
-  return count ? docOrdOf(at(index), count - 1) + 1 : 0;
 }
 
 /** How many of the documents in `accept` have a vector. */

@@ -192,9 +192,9 @@ const WALK_PER_EF: u32 = 24;
   return false;
 }
 
-/** The walk where only some vectors count: all are walked over, `results` takes the accepted ones. Ends as the other
- *  does, or when `budget` vectors have been measured, or when what `pool` holds has run out; then the results may be
- *  too few. Returns how many, NONE when the budget was used up. */
+/** The walk where only some vectors count: all are walked over, `results` takes the accepted ones. Returns how many, or
+ *  NONE where it gave up: when the pool is full of vectors that are nearer but not accepted, or `budget` vectors have
+ *  been measured. */
 function searchAccepted(
   index: VectorIndex, q: usize, pool: usize, poolCapacity: u32, results: usize, ef: u32, accept: usize,
   budget: u32, epoch: u32,
@@ -209,8 +209,7 @@ function searchAccepted(
     resultCount = 1;
   }
   let measured: u32 = 0;
-  let worst = i64.MAX_VALUE; // of the pool once it is full, of the results once they are
-  if (resultCount == ef) worst = keyAt(results, 0);
+  let worst = resultCount == ef ? keyAt(results, 0) : i64.MAX_VALUE;
   let next: u32 = 0;
   while (next < count) {
     const key = keyAt(pool, next);
@@ -230,6 +229,7 @@ function searchAccepted(
       const ordinal = load<u32>(batch + (i << 2));
       const candidate = keyOf(load<f32>(distances + (i << 2)), ordinal);
       if (candidate >= worst) continue;
+      if (count == poolCapacity && resultCount < ef) return NONE;
       const place = insertKey(pool, count, poolCapacity, candidate);
       next = min<u32>(next, place);
       if (count < poolCapacity) count++;
@@ -238,7 +238,6 @@ function searchAccepted(
         if (resultCount < ef) resultCount++;
       }
       if (resultCount == ef) worst = keyAt(results, ef - 1);
-      if (count == poolCapacity) worst = min<i64>(worst, keyAt(pool, poolCapacity - 1));
     }
   }
   return resultCount;
@@ -361,9 +360,10 @@ export function searchVectors(index: VectorIndex, k: u32, ef: u32, accept: usize
   if (!k) return 0;
   const wanted = min<u32>(k + RERANK_EXTRA, accepted);
   ef = min<u32>(max<u32>(ef, wanted), count);
-  // A beam that is to hold ef accepted vectors passes ef · count / accepted.
-  const beam = <u32>min<u64>(<u64>ef * count / accepted + ef, count);
-  const walks = <u64>beam * WALK_PER_EF < <u64>accepted;
+  // A beam that is to hold ef accepted vectors passes ef · count / accepted, on the average.
+  const passed = <u64>ef * count / accepted;
+  const beam = <u32>min<u64>(passed + (passed >> 1) + ef, count);
+  const walks = passed * WALK_PER_EF < <u64>accepted;
   const resultCapacity = accept && walks ? ef : 0;
   const poolCapacity = max<u32>(walks ? (accept ? beam : ef) : 0, scanCapacity(wanted, accepted));
   if (!ensurePools(index, <u64>poolCapacity + resultCapacity + k)) return -1;

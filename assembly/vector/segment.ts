@@ -79,8 +79,8 @@ export const SEGMENT_OUT_OF_MEMORY: usize = 0;
 export const SEGMENT_DAMAGED: usize = 1; // regions are aligned: no index has this address
 
 /** Opens a blob that blobCheck has passed. The index owns it from then on; on failure the caller still does. What
- *  could lead out of its arenas is checked here, so that a search need not look. */
-export function open(blob: usize): usize {
+ *  could lead out of its arenas is checked here, so that a search need not look; docOrds are below docCount. */
+export function open(blob: usize, docCount: u32): usize {
   const meta = section(blob, META);
   if (!meta || sectionLength(blob, META) != META_BYTES) return SEGMENT_DAMAGED;
   const dimension = load<u32>(meta, META_DIMENSION);
@@ -113,7 +113,7 @@ export function open(blob: usize): usize {
   index.blob = blob;
   const last = count ? docOrdOf(index, count - 1) : NONE; // NONE + 1 = 0 documents
   index.visited = regionAlloc(<usize>count << 1);
-  const isGood = index.visited != 0 && isSound(index);
+  const isGood = index.visited != 0 && isSound(index, docCount);
   if (isGood) index.present = docSetNew(last + 1);
   if (index.present) {
     for (let ordinal: u32 = 0; ordinal < count; ordinal++) docSetAdd(index.present, docOrdOf(index, ordinal));
@@ -132,10 +132,10 @@ function isLong(blob: usize, id: u32, length: u64): bool {
   return <u64>sectionLength(blob, id) == length;
 }
 
-function isSound(index: VectorIndex): bool {
+function isSound(index: VectorIndex, docCount: u32): bool {
   const count = index.count;
   if (!count) return index.upperCount == 0;
-  if (!areDocOrdsSound(index) || !areTowersSound(index) || !areTwinsSound(index)) return false;
+  if (!areDocOrdsSound(index, docCount) || !areTowersSound(index) || !areTwinsSound(index)) return false;
   if (index.entry >= count || isTwin(index, index.entry)) return false;
   if (levelOf(towerOf(index, index.entry)) != index.topLevel) return false;
   for (let ordinal: u32 = 0; ordinal < count; ordinal++) {
@@ -148,12 +148,12 @@ function isSound(index: VectorIndex): bool {
     (index.metric != COSINE || areFinite(index.factors, <usize>count << 2));
 }
 
-function areDocOrdsSound(index: VectorIndex): bool {
+function areDocOrdsSound(index: VectorIndex, docCount: u32): bool {
   const count = index.count;
   for (let ordinal: u32 = 1; ordinal < count; ordinal++) {
     if (docOrdOf(index, ordinal) <= docOrdOf(index, ordinal - 1)) return false;
   }
-  return docOrdOf(index, count - 1) != NONE;
+  return docOrdOf(index, count - 1) < docCount;
 }
 
 /** Towers stand one behind the other in `upper`, and fill it. */

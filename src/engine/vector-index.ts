@@ -37,6 +37,7 @@ const METRICS: readonly Metric[] = ["cosine", "dot", "euclidean"]
 const VECTOR_MAGIC = 0x43455650
 const VECTOR_VERSION = 1
 const WHAT = "vector segment"
+const DOC_COUNT_MAX = 0xffff_ffff
 
 abstract class EngineVectorIndex implements VectorIndex {
   protected readonly engine: Engine
@@ -202,7 +203,7 @@ export class VectorSegment extends EngineVectorIndex {
     expected: { dimension: number; metric: Metric; docCount?: number },
   ): VectorSegment {
     const { abi } = engine
-    const index = abi.vectorSegmentOpen(blob) >>> 0
+    const index = abi.vectorSegmentOpen(blob, expected.docCount ?? DOC_COUNT_MAX) >>> 0
     if (index <= 1) {
       abi.regionFree(blob)
       allocated(index)
@@ -218,10 +219,6 @@ export class VectorSegment extends EngineVectorIndex {
         "CORRUPT",
         `the ${WHAT} holds ${metric} vectors of ${dimension} dimensions, the schema says ${expected.metric} and ${expected.dimension}`,
       )
-    }
-    if (expected.docCount !== undefined && abi.vectorDocEnd(index) >>> 0 > expected.docCount) {
-      abi.vectorFree(index)
-      throw new PrismError("CORRUPT", `the ${WHAT} holds vectors of documents that do not exist`)
     }
     return new VectorSegment(engine, index, blob)
   }

@@ -1,0 +1,384 @@
+import fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import { PrismError } from "../../src/base/errors.ts"
+import { DocSet } from "../../src/engine/doc-set.ts"
+import { Engine } from "../../src/engine/engine.ts"
+import { copyIn } from "../../src/engine/memory.ts"
+import { type Metric, type VectorIndex, VectorSegment, VectorWriter } from "../../src/engine/vector-index.ts"
+import { Random } from "../support/random.ts"
+
+const METRICS: Metric[] = ["cosine", "dot", "euclidean"]
+
+function newWriter(engine: Engine, dimension: number, metric: Metric): VectorWriter {
+  return new VectorWriter(engine, { dimension, metric, m: 16, efConstruction: 200 })
+}
+
+/** The definition of the scores, in f64 and a component at a time. */
+function score(metric: Metric, a: Float32Array, b: Float32Array): number {
+  let [dot, aa, bb, differences] = [0, 0, 0, 0]
+  for (const [i, x] of a.entries()) {
+    const y = b[i] ?? Number.NaN
+    dot += x * y
+    aa += x * x
+    bb += y * y
+    differences += (x - y) ** 2
+  }
+  if (metric === "euclidean") return Math.fround(1 / (1 + Math.sqrt(differences)))
+  if (metric === "dot") return Math.fround(dot)
+  return Math.fround(aa * bb > 0 ? dot / Math.sqrt(aa * bb) : 0)
+}
+
+/** The k best of `documents`, by looking at each. */
+function bruteForce(metric: Metric, query: Float32Array, documents: Map<number, Float32Array>, k: number) {
+  return [...documents]
+    .map(([docOrd, vector]) => ({ docOrd, score: score(metric, query, vector) }))
+    .toSorted((a, b) => b.score - a.score || a.docOrd - b.docOrd)
+    .slice(0, k)
+}
+
+function gaussian(random: Random, dimension: number): Float32Array {
+  return Float32Array.from({ length: dimension }, () => random.normal())
+}
+
+/** Vectors around centres, as embeddings lie: some near to each other, none evenly spread. */
+function clustered(random: Random, count: number, dimension: number): Map<number, Float32Array> {
+  const centres = Array.from({ length: 30 }, () => gaussian(random, dimension))
+  const documents = new Map<number, Float32Array>()
+  for (let docOrd = 0; documents.size < count; docOrd += random.unit() < 0.2 ? 2 : 1) {
+    const centre = centres[random.below(centres.length)] ?? gaussian(random, dimension)
+    documents.set(
+      docOrd,
+      centre.map((x) => x + random.normal() * 0.7),
+    )
+  }
+  return documents
+}
+
+function addAll(writer: VectorWriter, documents: Map<number, Float32Array>): void {
+  for (const [docOrd, vector] of documents) writer.add(docOrd, vector)
+}
+
+function recall(found: Uint32Array, truth: { docOrd: number }[]): number {
+  const ords = new Set(found)
+  return truth.filter(({ docOrd }) => ords.has(docOrd)).length / truth.length
+}
+
+describe.each(METRICS)("%s", (metric) => {
+  test("a small index gives the exact answer, ties by docOrd", () => {
+    // Sums of small integers are exact in f32 and f64: the ranking must be the very same.
+    const engine = new Engine()
+    const component = fc.integer({ min: -9, max: 9 })
+    const cases = fc.integer({ min: 1, max: 70 }).chain((dimension) =>
+      fc.record({
+        vectors: fc.array(fc.array(component, { minLength: dimension, maxLength: dimension }), { maxLength: 40 }),
+        query: fc.array(component, { minLength: dimension, maxLength: dimension }),
+        k: fc.integer({ min: 0, max: 50 }),
+        gap: fc.integer({ min: 1, max: 3 }),
+      }),
+    )
+    fc.assert(
+      fc.property(cases, ({ vectors, query, k, gap }) => {
+        const documents = new Map(vectors.map((vector, i) => [i * gap, Float32Array.from(vector)]))
+        const q = Float32Array.from(query)
+        using writer = newWriter(engine, query.length, metric)
+        addAll(writer, documents)
+        using segment = writer.seal()
+        for (const index of [writer, segment]) {
+          const { docOrds, scores } = index.search(q, { k, ef: 10 })
+          const hits = [...docOrds].map((docOrd, i) => ({ docOrd, score: scores[i] }))
+          expect(hits).toEqual(bruteForce(metric, q, documents, k))
+        }
+      }),
+      { seed: 11, numRuns: 150 },
+    )
+    expect(engine.memoryInUse).toBe(0)
+  })
+
+  test("a large index finds nearly all true neighbours, and scores them exactly", () => {
+    const engine = new Engine()
+    const random = new Random(12)
+    const documents = clustered(random, 4000, 25)
+    using writer = newWriter(engine, 25, metric)
+    addAll(writer, documents)
+    using segment = writer.seal()
+    let sum = 0
+    const queries = Array.from(clustered(random, 60, 25).values())
+    for (const query of queries) {
+      const { docOrds, scores } = segment.search(query, { k: 10, ef: 60 })
+      expect(segment.scores(query, docOrds)).toEqual(scores)
+      expect(writer.search(query, { k: 10, ef: 60 })).toEqual({ docOrds, scores })
+      for (const [i, docOrd] of docOrds.entries()) {
+        expect(scores[i]).toBeCloseTo(score(metric, query, documents.get(docOrd) ?? query), 5)
+      }
+      sum += recall(docOrds, bruteForce(metric, query, documents, 10))
+    }
+    expect(sum / queries.length).toBeGreaterThan(0.97)
+  })
+
+  test("whatever part of the documents is accepted, min(k, accepted) of them come back, and the right ones", () => {
+    const engine = new Engine()
+    const random = new Random(13)
+    const documents = clustered(random, 3000, 16)
+    const docCount = Math.max(...documents.keys()) + 1
+    using writer = newWriter(engine, 16, metric)
+    addAll(writer, documents)
+    using segment = writer.seal()
+    for (const share of [0, 0.001, 0.01, 0.05, 0.2, 0.5, 0.9, 1]) {
+      let sum = 0
+      for (let round = 0; round < 12; round++) {
+        const query = documents.get([...documents.keys()][random.below(3000)] ?? 0)?.map((x) => x + random.normal() / 3)
+        if (!query) continue
+        // Half of the filters take what is far from the query: the walk must get there.
+        const sorted = bruteForce(metric, query, documents, documents.size).map(({ docOrd }) => docOrd)
+        const wanted = Math.round(share * documents.size)
+        const chosen = round % 2 ? sorted.slice(sorted.length - wanted) : [...documents.keys()].slice(0, wanted)
+        using accept = DocSet.create(engine, docCount)
+        for (const docOrd of chosen) accept.add(docOrd)
+        const { docOrds } = segment.search(query, { k: 10, ef: 40, accept })
+        expect(docOrds.length).toBe(Math.min(10, chosen.length))
+        expect([...docOrds].every((docOrd) => accept.has(docOrd))).toBe(true)
+        const accepted = new Map([...documents].filter(([docOrd]) => accept.has(docOrd)))
+        sum += chosen.length ? recall(docOrds, bruteForce(metric, query, accepted, 10)) : 1
+      }
+      expect(sum / 12).toBeGreaterThan(0.95)
+    }
+  })
+
+  test("a crowd of equal vectors cuts nobody off, and each of them is found", () => {
+    const engine = new Engine()
+    const random = new Random(14)
+    const documents = clustered(random, 1500, 12)
+    const crowd = gaussian(random, 12)
+    const start = Math.max(...documents.keys()) + 1
+    for (let i = 0; i < 1500; i++) documents.set(start + i, i % 3 ? crowd : gaussian(random, 12))
+    using writer = newWriter(engine, 12, metric)
+    addAll(writer, documents)
+    using segment = writer.seal()
+    for (let round = 0; round < 20; round++) {
+      const alone = start + 1 + 3 * random.below(400)
+      using accept = DocSet.create(engine, start + 1500)
+      for (const docOrd of documents.keys()) if (documents.get(docOrd) !== crowd) accept.add(docOrd)
+      accept.add(alone)
+      const query = crowd.map((x) => x * 1.01)
+      const { docOrds } = segment.search(query, { k: 5, ef: 30, accept })
+      const accepted = new Map([...documents].filter(([docOrd]) => accept.has(docOrd)))
+      expect(recall(docOrds, bruteForce(metric, query, accepted, 5))).toBeGreaterThanOrEqual(0.8)
+      if (metric !== "dot") expect(docOrds[0]).toBe(alone)
+    }
+    const all = segment.search(crowd, { k: 5000, ef: 10 })
+    expect(all.docOrds.toSorted()).toEqual(Uint32Array.from(documents.keys()).toSorted())
+  })
+
+  test("vectors of zeros, of the largest and of the smallest numbers are found, and no score is NaN", () => {
+    const engine = new Engine()
+    const random = new Random(15)
+    const sizes = [0, 1e-45, 1e-40, 1e-20, 1, 1e19, 3e38]
+    const documents = new Map<number, Float32Array>()
+    for (let docOrd = 0; docOrd < 700; docOrd++) {
+      const size = sizes[docOrd % sizes.length] ?? 0
+      documents.set(
+        docOrd,
+        Float32Array.from({ length: 9 }, () => size * (2 * random.unit() - 1)),
+      )
+    }
+    using writer = newWriter(engine, 9, metric)
+    addAll(writer, documents)
+    for (const query of [...documents.values()].slice(0, 14)) {
+      for (const ef of [10, 1000]) {
+        const { docOrds, scores } = writer.search(query, { k: 20, ef })
+        expect(docOrds.length).toBe(20)
+        expect(scores.every(Number.isFinite)).toBe(true)
+        expect(scores).toEqual(scores.toSorted().toReversed())
+      }
+    }
+    if (metric === "cosine") {
+      expect(writer.scores(new Float32Array(9).fill(1), Uint32Array.of(0))).toEqual(Float32Array.of(0))
+      expect(writer.search(new Float32Array(9), { k: 3, ef: 10 }).scores).toEqual(new Float32Array(3))
+    }
+  })
+})
+
+test("vectors come back bit for bit, from the writer, the segment and the reopened segment", () => {
+  const engine = new Engine()
+  const random = new Random(16)
+  const vectors = Array.from({ length: 200 }, () =>
+    Float32Array.from(
+      { length: 13 },
+      () => [random.normal(), -0, 0, 1e-45, -3e38, random.normal()][random.below(6)] ?? 0,
+    ),
+  )
+  const bits = (vector: Float32Array | undefined) => vector && new Uint32Array(vector.slice().buffer)
+  using writer = newWriter(engine, 13, "cosine")
+  for (const [i, vector] of vectors.entries()) writer.add(2 * i, vector)
+  using segment = writer.seal()
+  const bytes = segment.readBytes(0, segment.byteLength)
+  using reopened = VectorSegment.open(engine, bytes, { dimension: 13, metric: "cosine", docCount: 399 })
+  for (const index of [writer, segment, reopened] satisfies VectorIndex[]) {
+    expect(index.count).toBe(200)
+    for (const [i, vector] of vectors.entries()) {
+      expect(bits(index.vector(2 * i))).toEqual(bits(vector))
+      expect(index.vector(2 * i + 1)).toBeUndefined()
+      expect(index.vectorJson(2 * i + 1)).toBeUndefined()
+      const json = JSON.parse(new TextDecoder().decode(index.vectorJson(2 * i))) as number[]
+      expect(bits(Float32Array.from(json))).toEqual(bits(vector))
+    }
+    expect(index.scores(vectors[0] ?? new Float32Array(13), Uint32Array.of(1, 999))).toEqual(
+      Float32Array.of(Number.NaN, Number.NaN),
+    )
+  }
+  expect(reopened.readBytes(0, reopened.byteLength)).toEqual(bytes)
+})
+
+test("a writer is searchable at every size, and the same documents give the same bytes", () => {
+  const random = new Random(17)
+  const documents = clustered(random, 1200, 8)
+  const seals = [new Engine(), new Engine()].map((engine, round) => {
+    using writer = newWriter(engine, 8, "euclidean")
+    for (const [docOrd, vector] of documents) {
+      writer.add(docOrd, vector)
+      // Searching must not change what is built.
+      if (round === 0) expect(writer.search(vector, { k: 1, ef: 20 }).scores).toEqual(Float32Array.of(1))
+    }
+    expect(writer.memoryBytes).toBeGreaterThan(1200 * 8 * 4)
+    expect(writer.memoryBytes).toBeLessThanOrEqual(engine.memoryInUse)
+    using segment = writer.seal()
+    return segment.readBytes(0, segment.byteLength)
+  })
+  expect(seals[0]).toEqual(seals[1])
+})
+
+test("an index without vectors can be searched, sealed and opened", () => {
+  const engine = new Engine()
+  using writer = newWriter(engine, 4, "cosine")
+  using segment = writer.seal()
+  const bytes = segment.readBytes(0, segment.byteLength)
+  using reopened = VectorSegment.open(engine, bytes, { dimension: 4, metric: "cosine", docCount: 0 })
+  for (const index of [writer, segment, reopened] satisfies VectorIndex[]) {
+    expect(index.count).toBe(0)
+    expect(index.search(new Float32Array(4), { k: 10, ef: 10 }).docOrds.length).toBe(0)
+    expect(index.vector(0)).toBeUndefined()
+  }
+})
+
+test("the marks of what was visited outlast more searches than they can count", () => {
+  const engine = new Engine()
+  const random = new Random(18)
+  using writer = new VectorWriter(engine, { dimension: 4, metric: "dot", m: 4, efConstruction: 10 })
+  addAll(writer, clustered(random, 600, 4))
+  const query = gaussian(random, 4)
+  const first = writer.search(query, { k: 1, ef: 1 })
+  for (let i = 0; i < 66_000; i++) {
+    const { docOrds } = writer.search(query, { k: 1, ef: 1 })
+    if (docOrds[0] !== first.docOrds[0]) expect.fail(`search ${i} found another`)
+  }
+})
+
+describe("what a file may not do", () => {
+  function sealed(engine: Engine): Uint8Array {
+    const random = new Random(19)
+    using writer = new VectorWriter(engine, { dimension: 3, metric: "cosine", m: 2, efConstruction: 10 })
+    const same = gaussian(random, 3)
+    for (let i = 0; i < 60; i++) writer.add(i, i % 7 ? gaussian(random, 3) : same)
+    using segment = writer.seal()
+    return segment.readBytes(0, segment.byteLength)
+  }
+
+  test("a bit that turned, or a byte that is missing, is refused", () => {
+    const engine = new Engine()
+    const random = new Random(20)
+    const bytes = sealed(engine)
+    for (let round = 0; round < 3000; round++) {
+      const damaged = bytes.slice()
+      const at = random.below(bytes.length)
+      damaged[at] = (damaged[at] ?? 0) ^ (1 << random.below(8))
+      expect(() => VectorSegment.open(engine, damaged, { dimension: 3, metric: "cosine" })).toThrow(PrismError)
+      const cut = bytes.slice(0, at)
+      expect(() => VectorSegment.open(engine, cut, { dimension: 3, metric: "cosine" })).toThrow(PrismError)
+    }
+    expect(engine.memoryInUse).toBe(0)
+  })
+
+  test("a forged file with sound checksums is refused, or can be searched without harm", () => {
+    const engine = new Engine()
+    const random = new Random(21)
+    const bytes = sealed(engine)
+    const sound = new DataView(bytes.buffer)
+    const sectionCount = sound.getUint32(16, true)
+    let opened = 0
+    let refused = 0
+    for (let round = 0; round < 6000; round++) {
+      const forged = bytes.slice()
+      const view = new DataView(forged.buffer)
+      const entry = 24 + 24 * random.below(sectionCount)
+      const [offset, length] = [view.getUint32(entry + 8, true), view.getUint32(entry + 16, true)]
+      if (length === 0) continue
+      const at = offset + 4 * random.below(length / 4)
+      const values = [0, 1, 59, 60, 61, 2 ** 31, 0xffffffff, 0xfffffffe, view.getUint32(at, true) ^ 16, random.bits()]
+      view.setUint32(at, values[random.below(values.length)] ?? 0, true)
+      const region = copyIn(engine, forged)
+      view.setUint32(entry + 4, engine.abi.crc32c(region + offset, length, 0), true)
+      engine.bytes.set(forged, region)
+      const header = engine.abi.crc32c(region + 24, 24 * sectionCount, engine.abi.crc32c(region, 20, 0))
+      view.setUint32(20, header, true)
+      engine.abi.regionFree(region)
+      let segment: VectorSegment
+      try {
+        segment = VectorSegment.open(engine, forged, { dimension: 3, metric: "cosine", docCount: 100 })
+      } catch (error) {
+        expect(error).toBeInstanceOf(PrismError)
+        refused++
+        continue
+      }
+      opened++
+      const { docOrds, scores } = segment.search(gaussian(random, 3), { k: 2, ef: 2 })
+      expect(docOrds.length).toBe(2)
+      expect(docOrds.every((docOrd) => docOrd < 100)).toBe(true)
+      expect(scores.every(Number.isFinite)).toBe(true)
+      segment.close()
+    }
+    expect(opened).toBeGreaterThan(100)
+    expect(refused).toBeGreaterThan(100)
+    expect(engine.memoryInUse).toBe(0)
+  })
+
+  test("a segment of another metric or dimension, or of more documents, is refused", () => {
+    const engine = new Engine()
+    const bytes = sealed(engine)
+    for (const expected of [
+      { dimension: 4, metric: "cosine" as const },
+      { dimension: 3, metric: "dot" as const },
+      { dimension: 3, metric: "cosine" as const, docCount: 59 },
+    ]) {
+      expect(() => VectorSegment.open(engine, bytes, expected)).toThrow(expect.objectContaining({ code: "CORRUPT" }))
+    }
+    expect(engine.memoryInUse).toBe(0)
+  })
+
+  test("a query of another dimension, or with a component that is no number, is an error of the caller", () => {
+    const engine = new Engine()
+    using segment = VectorSegment.open(engine, sealed(engine), { dimension: 3, metric: "cosine" })
+    const search = (query: Float32Array) => () => segment.search(query, { k: 1, ef: 1 })
+    expect(search(new Float32Array(4))).toThrow(expect.objectContaining({ code: "DIMENSION_MISMATCH" }))
+    expect(search(Float32Array.of(1, Number.NaN, 0))).toThrow(expect.objectContaining({ code: "INVALID_REQUEST" }))
+    expect(search(Float32Array.of(1, Infinity, 0))).toThrow(expect.objectContaining({ code: "INVALID_REQUEST" }))
+  })
+})
+
+test("closing gives all memory back, for ever", () => {
+  const engine = new Engine()
+  const random = new Random(22)
+  const documents = clustered(random, 300, 40)
+  let bytesAfterFirst = 0
+  for (let round = 0; round < 20; round++) {
+    const writer = newWriter(engine, 40, "cosine")
+    addAll(writer, documents)
+    const segment = writer.seal()
+    segment.search(gaussian(random, 40), { k: 10, ef: 100 })
+    writer.close()
+    segment.close()
+    segment.close()
+    expect(engine.memoryInUse).toBe(0)
+    bytesAfterFirst ||= engine.bytes.length
+    expect(engine.bytes.length).toBe(bytesAfterFirst)
+  }
+})
