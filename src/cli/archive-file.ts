@@ -3,6 +3,7 @@ import { decodeUtf8 } from "../base/bytes.ts"
 import { PrismError } from "../base/errors.ts"
 import { sniffArchive } from "../formats/portable.ts"
 import type { Files } from "../runtime.ts"
+import type { Input } from "./context.ts"
 import { peek } from "./streams.ts"
 
 /** Bytes that tell what an archive is. */
@@ -44,15 +45,10 @@ export async function checkReplaceable(files: Files, path: string, force: boolea
   })
 }
 
-/** The archive behind a name, or stdin for "-", as a stream that starts with a portable archive.
- *  @throws PrismError INVALID_FORMAT for anything else */
-export async function openArchive(
-  source: { files: Files; stdin: ReadableStream<Uint8Array> },
-  path: string,
-): Promise<{ name: string; size: number | undefined; stream: ReadableStream<Uint8Array> }> {
-  const name = path === "-" ? "standard input" : path
-  const size = path === "-" ? undefined : await source.files.size(path)
-  const { head, stream } = await peek(path === "-" ? source.stdin : await source.files.read(path), HEAD_BYTES)
+/** The archive in an input, as a stream that starts with a portable archive. @throws PrismError INVALID_FORMAT for
+ *  anything else */
+export async function openArchive({ name, size, stream: input }: Input): Promise<Input> {
+  const { head, stream } = await peek(input, HEAD_BYTES)
   const refuse = async (message: string, hint: string): Promise<never> => {
     await stream.cancel().catch(() => {})
     throw new PrismError("INVALID_FORMAT", message, { hint, place: name })

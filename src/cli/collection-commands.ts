@@ -1,8 +1,7 @@
 import { assert, PrismError, type Problem } from "../base/errors.ts"
 import { stringifyJson } from "../base/json.ts"
-import type { Progress, RestoreReport } from "../collection/archive.ts"
+import { type Progress, type RestoreReport, verifyArchive } from "../collection/archive.ts"
 import { checkCollectionName, parseSchema, type Schema } from "../collection/schema.ts"
-import { verifyPortable } from "../formats/portable.ts"
 import { checkExportName, checkReplaceable, ONLY_PORTABLE, openArchive } from "./archive-file.ts"
 import { BadLinesFile } from "./bad-lines-file.ts"
 import { command, group } from "./command.ts"
@@ -10,7 +9,7 @@ import type { Context } from "./context.ts"
 import { formatBytes, formatCount, plural, printable, table } from "./format.ts"
 import { readLines } from "./lines.ts"
 import { usageError } from "./parse.ts"
-import { chunksOf, countedStream, readText } from "./streams.ts"
+import { chunksOf, readText } from "./streams.ts"
 
 const SCHEMA_BYTES_MAX = 16 * 1024 * 1024
 
@@ -94,10 +93,8 @@ const create = command({
     },
   },
   async run(context, { collection, schema }) {
-    const { files, terminal } = context.runtime
-    const name = schema === "-" ? "standard input" : schema
-    const stream = schema === "-" ? terminal.stdin : await files.read(schema)
-    const text = await readText(chunksOf(stream, context.signal), SCHEMA_BYTES_MAX, name)
+    const { name, stream } = await context.openInput(schema)
+    const text = await readText(chunksOf(stream), SCHEMA_BYTES_MAX, name)
     if (text.trim() === "") {
       throw new PrismError("INVALID_SCHEMA", `${name} is empty`, {
         hint: "a schema names at least one field",
@@ -158,7 +155,12 @@ const inspect = command({
     if (verbose) {
       for (const [key, value] of Object.entries(stats)) {
         if (Object.hasOwn(summary, key)) continue
-        const name = key[0]!.toUpperCase() + key.slice(1).replaceAll("_", " ")
+        const name =
+          key[0]!.toUpperCase() +
+          key
+            .slice(1)
+            .replace(/_bytes$/, "")
+            .replaceAll("_", " ")
         const size = typeof value === "number" && key.endsWith("_bytes")
         facts.push([
           name,
@@ -309,7 +311,7 @@ const restore = command({
     if (target !== undefined) checkCollectionName(target)
     const badLines = args["on-bad-line"] === "skip" ? await BadLinesFile.prepare(runtime.files, path) : undefined
     // Before the data directory is made: a refused command leaves nothing.
-    const archive = await openArchive({ files: runtime.files, stdin: runtime.terminal.stdin }, path)
+    const archive = await openArchive(await context.openInput(path))
     try {
       const report = await context.withPrism("make", (prism) => {
         const display = context.progress(args.progress)
@@ -428,39 +430,39 @@ const verify = command({
     }
     const report = await context.withPrism("existing", async (prism) => (await prism.collection(subject)).verify())
     if (context.json) await context.printJson({ success: true, collection: subject, ...report })
-    else await context.print(`Collection "${subject}" is whole`)
+    else {
+      const counted = `${plural(report.files, "file")}, ${formatBytes(report.bytes)}`
+      await context.print(`Collection "${subject}" is whole: ${counted}`)
+    }
     return 0
   },
 })
 
 async function verifyFile(context: Context, path: string, progress: boolean | undefined): Promise<number> {
-  const { runtime, signal } = context
-  const archive = await openArchive({ files: runtime.files, stdin: runtime.terminal.stdin }, path)
+  const archive = await openArchive(await context.openInput(path))
   const display = context.progress(progress)
-  const watched = countedStream(archive.stream, signal, (done) =>
-    display?.update({ stage: "verifying", done, total: archive.size, unit: "bytes" }),
+  const report = await verifyArchive(
+    archive.stream,
+    {
+      signal: context.signal,
+      ...(archive.size !== undefined && { sizeBytes: archive.size }),
+      ...(display && { onProgress: (done: Progress) => display.update(done) }),
+    },
+    () => context.runtime.createSha256(),
   )
-  const report = await verifyPortable(watched, { createSha256: () => runtime.createSha256() })
   context.endProgress()
   if (context.json) {
-    await context.printJson({
-      success: true,
-      file: path,
-      format: "portable",
-      document_count: report.documentCount,
-      size_bytes: report.sizeBytes,
-      checksum: report.checksum,
-      header: report.header,
-      file_sha256: report.fileSha256,
-    })
+    await context.printJson({ success: true, file: path, ...report })
     return 0
   }
+  const { collection, document_count, size_bytes, checksum, header, file_sha256 } = report
+  const counted = plural(document_count, "document")
   await context.print(
     [
-      `${printable(archive.name)} is whole: ${plural(report.documentCount, "document")}, ${formatBytes(report.sizeBytes)}`,
-      `Checksum of the documents: ${report.checksum}${report.checksum === "verified" ? "" : " (the archive has none)"}`,
-      `Header of the archive:     ${report.header}`,
-      `SHA-256 of the file:       ${report.fileSha256}`,
+      `${printable(archive.name)} is whole: ${counted} of collection "${collection}", ${formatBytes(size_bytes)}`,
+      `Checksum of the documents: ${checksum}${checksum === "verified" ? "" : " (the archive has none)"}`,
+      `Header of the archive:     ${header}`,
+      `SHA-256 of the file:       ${file_sha256}`,
     ].join("\n"),
   )
   return 0

@@ -5,6 +5,15 @@ import type { Runtime } from "../runtime.ts"
 import { findDataDirectory, requireDataDirectory } from "./data-directory.ts"
 import type { Globals } from "./globals.ts"
 import { ProgressDisplay } from "./progress.ts"
+import { abortable } from "./streams.ts"
+
+export interface Input {
+  /** As messages call it. */
+  readonly name: string
+  /** In bytes, where it is known. */
+  readonly size: number | undefined
+  readonly stream: ReadableStream<Uint8Array>
+}
 
 export class Context {
   readonly runtime: Runtime
@@ -75,6 +84,16 @@ export class Context {
   endProgress(): void {
     this.#display?.finish()
     this.#display = undefined
+  }
+
+  /** A file that the user names, or stdin for "-". It ends with an error when the command is interrupted. */
+  async openInput(path: string): Promise<Input> {
+    const { files, terminal } = this.runtime
+    const isStdin = path === "-"
+    const size = isStdin ? undefined : await files.size(path)
+    const stream = isStdin ? terminal.stdin : await files.read(path)
+    // A pipe has a name too, as in `-f <(zstd -dc FILE)`, and then no length.
+    return { name: isStdin ? "standard input" : path, size: size || undefined, stream: abortable(stream, this.signal) }
   }
 
   /** Opens the collections in the data directory, lets `use` work with them, and closes them. `make`: a directory that

@@ -1,6 +1,6 @@
 import { decodeUtf8 } from "../base/bytes.ts"
 import { PrismError, type Problem } from "../base/errors.ts"
-import type { Collection } from "../collection/collection.ts"
+import type { Collection, Document } from "../collection/collection.ts"
 import { type CheckedDocument, DocumentChecker, parseDocumentLine } from "../collection/document.ts"
 import { LINE_BYTES_MAX, sniffArchive } from "../formats/portable.ts"
 import { command, group } from "./command.ts"
@@ -59,18 +59,14 @@ const importCommand = command({
     progress: PROGRESS,
   },
   async run(context, args) {
-    const { files, terminal } = context.runtime
-    const fromStdin = args.file === undefined || args.file === "-"
-    if (args.file === undefined && terminal.stdinIsTerminal) {
+    if (args.file === undefined && context.runtime.terminal.stdinIsTerminal) {
       throw usageError("No documents are given", "name a file with -f FILE, or pipe JSON lines in")
     }
-    const name = fromStdin ? "standard input" : args.file!
     return context.withPrism("make", async (prism) => {
       const collection = await prism.collection(args.collection)
-      const size = fromStdin ? undefined : await files.size(args.file!)
-      const stream = await documentStream(fromStdin ? terminal.stdin : await files.read(args.file!), name)
+      const { name, size, stream } = await context.openInput(args.file ?? "-")
       const run = new Import(context, collection, args["batch-size"] ?? BATCH_SIZE)
-      await run.take(stream, size, args.progress)
+      await run.take(await documentStream(stream, name), size, args.progress)
       return run.report(args.collection, name)
     })
   },
@@ -114,7 +110,7 @@ class Import {
       )
       this.#context.signal.throwIfAborted()
     }
-    const source = chunksOf(stream, this.#context.signal)
+    const source = chunksOf(stream)
     try {
       for await (const lines of readLines(source, { bytesMax: LINE_BYTES_MAX, onBytes: (count) => (bytes = count) })) {
         for (const line of lines) {
@@ -200,7 +196,8 @@ class Import {
 
 /** Looks at the beginning, and refuses what cannot be JSON lines before it comes in as thousands of bad ones. */
 async function documentStream(stream: ReadableStream<Uint8Array>, name: string): Promise<ReadableStream<Uint8Array>> {
-  const peeked = await peek(stream, 512)
+  // No more than a short first line: what comes slowly shall not wait to be looked at.
+  const peeked = await peek(stream, 32)
   const { head } = peeked
   const refuse = async (message: string, hint: string): Promise<never> => {
     await peeked.stream.cancel().catch(() => {})
@@ -306,8 +303,8 @@ const get = command({
       for (const id of ids) {
         const document = await opened.get(id)
         if (document === undefined) missing.push(id)
-        else if (context.json || ids.length > 1) await context.printJson(document)
-        else await context.print(prettyJson(document))
+        else if (context.json || ids.length > 1) await context.printJson(plain(document))
+        else await context.print(prettyJson(plain(document)))
       }
       return missing
     })
@@ -315,6 +312,20 @@ const get = command({
     throw notFound(missing, ids.length, collection)
   },
 })
+
+/** The document as JSON holds it: each component of the vector as the shortest decimal that parses back to its f32. */
+function plain({ id, fields, vector }: Document): unknown {
+  return vector === undefined ? { id, fields } : { id, fields, vector: Array.from(vector, shortestFloat32) }
+}
+
+function shortestFloat32(component: number): number {
+  // Nine digits tell any two f32 apart.
+  for (let digits = 1; digits < 9; digits++) {
+    const decimal = Number(component.toPrecision(digits))
+    if (Math.fround(decimal) === component) return decimal
+  }
+  return Number(component.toPrecision(9))
+}
 
 const deleteCommand = command({
   name: "delete",

@@ -94,7 +94,6 @@ export function prettyJson(value: unknown, indent = ""): string {
     return `[\n${value.map((item) => inner + prettyJson(item, inner)).join(",\n")}\n${indent}]`
   }
   if (typeof value === "object" && value !== null) {
-    if (ArrayBuffer.isView(value)) return stringifyJson([...(value as Float32Array)])
     const entries = Object.entries(value).filter(([, member]) => member !== undefined)
     if (entries.length === 0) return "{}"
     const members = entries.map(([key, member]) => `${inner}${prettyJson(key)}: ${prettyJson(member, inner)}`)

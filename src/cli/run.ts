@@ -75,7 +75,7 @@ function report(
       terminal.stderr(`${JSON.stringify({ error: members })}\n`)
     } else if (!readerGone) {
       const where = place === undefined || message.includes(place) ? "" : ` (${place})`
-      const lines = [`${label("Error:", 31)} ${printable(message + where)}`]
+      const lines = [`${label("Error:", 31)} ${printable(sentence(message, place) + where)}`]
       for (const problem of problems.slice(0, PROBLEMS_SHOWN)) {
         lines.push(`  ${printable(problem.place === "" ? problem.message : `${problem.place}: ${problem.message}`)}`)
       }
@@ -90,6 +90,12 @@ function report(
   if (json) terminal.stderr(`${JSON.stringify({ error: { code: "INTERNAL", message, hint, stack } })}\n`)
   else terminal.stderr(`${label("Error:", 31)} ${message}\n${label("Hint:", 36)} ${hint}\n${stack ?? ""}\n`)
   return 1
+}
+
+/** A message with a capital letter, unless it starts with a name. */
+function sentence(message: string, place: string | undefined): string {
+  const startsWithWord = /^[a-z]+[ ,:]/.test(message) && (place === undefined || !message.startsWith(place))
+  return startsWithWord ? message[0]!.toUpperCase() + message.slice(1) : message
 }
 
 function mayColor(argv: readonly string[], terminal: Terminal): boolean {

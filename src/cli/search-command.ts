@@ -159,16 +159,13 @@ function previewFields(fields: Readonly<Record<string, unknown>>): string {
 }
 
 async function readVector(context: Context, given: string): Promise<number[]> {
-  const { files, terminal } = context.runtime
-  const inline = given.trimStart().startsWith("[")
-  const name = inline ? "--vector" : given === "-" ? "standard input" : given
-  const text = inline
-    ? given
-    : await readText(
-        chunksOf(given === "-" ? terminal.stdin : await files.read(given), context.signal),
-        VECTOR_BYTES_MAX,
-        name,
-      )
+  let name = "--vector"
+  let text = given
+  if (!given.trimStart().startsWith("[")) {
+    const input = await context.openInput(given)
+    name = input.name
+    text = await readText(chunksOf(input.stream), VECTOR_BYTES_MAX, name)
+  }
   const value = parseJson(text, { code: "INVALID_REQUEST", place: name })
   if (!Array.isArray(value) || value.length === 0 || !value.every((item) => typeof item === "number")) {
     throw new PrismError("INVALID_REQUEST", `${name} is not an array of numbers`, {

@@ -72,25 +72,15 @@ export async function peek(
   return { head, stream: whole }
 }
 
-/** The same stream; `onBytes` hears how many bytes have been taken from it, and aborting ends it with an error. */
-export function countedStream(
-  stream: ReadableStream<Uint8Array>,
-  signal: AbortSignal,
-  onBytes: (bytes: number) => void,
-): ReadableStream<Uint8Array> {
+/** The same stream, which ends with the signal's reason when that is aborted, also while a read waits. */
+export function abortable(stream: ReadableStream<Uint8Array>, signal: AbortSignal): ReadableStream<Uint8Array> {
   const chunks = chunksOf(stream, signal)
-  let bytes = 0
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         const { done, value } = await chunks.next()
-        if (done) {
-          controller.close()
-          return
-        }
-        bytes += value.length
-        onBytes(bytes)
-        controller.enqueue(value)
+        if (done) controller.close()
+        else controller.enqueue(value)
       },
       async cancel() {
         await chunks.return(undefined)

@@ -29,6 +29,8 @@ export class FakeRuntime implements Runtime {
   columns = 80
   /** Stdout takes so many bytes, then its reader is gone. */
   stdoutBytesMax = Number.POSITIVE_INFINITY
+  /** Called when stdin is read beyond what it holds, and does not end. */
+  onWaiting: () => void = () => {}
   /** Called with each text as it is written to stderr. */
   onStderr: (text: string) => void = () => {}
   #stdout: Uint8Array[] = []
@@ -129,7 +131,7 @@ export class FakeRuntime implements Runtime {
 
   get stdin(): ReadableStream<Uint8Array> {
     const chunks = this.input.map((chunk) => (typeof chunk === "string" ? encodeUtf8(chunk) : chunk))
-    return streamOf(chunks, this.inputEnds)
+    return streamOf(chunks, this.inputEnds, () => this.onWaiting())
   }
 
   async stdout(bytes: Uint8Array | string): Promise<void> {
@@ -165,7 +167,12 @@ async function hasFile(storage: Storage, path: string): Promise<boolean> {
   return false
 }
 
-export function streamOf(chunks: readonly Uint8Array[], ends = true): ReadableStream<Uint8Array> {
+/** A stream of these chunks. Without an end it waits after them, having called `onWaiting`. */
+export function streamOf(
+  chunks: readonly Uint8Array[],
+  ends = true,
+  onWaiting: () => void = () => {},
+): ReadableStream<Uint8Array> {
   let next = 0
   return new ReadableStream<Uint8Array>(
     {
@@ -173,7 +180,10 @@ export function streamOf(chunks: readonly Uint8Array[], ends = true): ReadableSt
         const chunk = chunks[next++]
         if (chunk !== undefined) controller.enqueue(chunk)
         else if (ends) controller.close()
-        else return new Promise(() => {})
+        else {
+          queueMicrotask(onWaiting)
+          return new Promise(() => {})
+        }
       },
     },
     { highWaterMark: 0 },
