@@ -1,6 +1,7 @@
 #!/usr/bin/env bun
 import { run } from "../cli/run.ts"
 import { runtime } from "./runtime.ts"
+import { exit } from "./terminal.ts"
 
-// Not process.exit: what was written to a pipe is still on its way.
-process.exitCode = await run(process.argv.slice(2), runtime)
+// Not when nothing is left to do: standard input may stay open although nobody reads it any more.
+await exit(await run(process.argv.slice(2), runtime))

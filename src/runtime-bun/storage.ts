@@ -1,1 +1,8 @@
-export { openStorage } from "../runtime-node/storage.ts"
+import { LocalStorage } from "../storage/local-storage.ts"
+import type { Storage } from "../storage/storage.ts"
+import { disk } from "./disk.ts"
+
+/** Opens a folder as storage; see `Runtime.openStorage`. */
+export function openStorage(directory: string, options: { create: boolean }): Promise<Storage> {
+  return LocalStorage.open(disk, directory, options)
+}

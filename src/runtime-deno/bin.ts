@@ -2,5 +2,7 @@
 import process from "node:process"
 import { run } from "../cli/run.ts"
 import { runtime } from "./runtime.ts"
+import { exit } from "./terminal.ts"
 
-process.exitCode = await run(process.argv.slice(2), runtime)
+// Not when nothing is left to do: standard input may stay open although nobody reads it any more.
+await exit(await run(process.argv.slice(2), runtime))

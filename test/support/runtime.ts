@@ -1,6 +1,6 @@
 // The runtime that the tests run on, and temporary folders through it. The only place where conformance tests may meet
 // a platform.
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Runtime } from "../../src/runtime.ts"
@@ -23,7 +23,12 @@ export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposa
   }
 }
 
-/** Path of a name in a folder of the system. */
-export function systemPath(...parts: string[]): string {
-  return join(...parts)
+/** The system's own view of files, to hold the runtime's against. */
+export const system = {
+  path: join,
+  list: async (folder: string): Promise<string[]> => (await readdir(folder)).sort(),
+  read: (path: string): Promise<string> => readFile(path, "utf8"),
+  write: (path: string, text: string): Promise<void> => writeFile(path, text),
+  link: (target: string, path: string): Promise<void> => symlink(target, path),
+  mode: async (path: string): Promise<number> => (await stat(path)).mode & 0o777,
 }
