@@ -11,9 +11,9 @@ const codeOf = (error) => /** @type {{ code: string }} */ (error).code
 
 /** @type {Record<string, () => Promise<number>>} */
 const actions = {
-  /** Writes N lines of 64 bytes. */
+  /** Writes N lines of 4096 bytes. */
   async flood() {
-    for (let line = 0; line < Number(rest[0]); line++) await terminal.stdout(`${`${line}`.padEnd(63, ".")}\n`)
+    for (let line = 0; line < Number(rest[0]); line++) await terminal.stdout(`${`${line}`.padEnd(4095, ".")}\n`)
     return 7
   },
   /** Writes until nobody reads any more. */
