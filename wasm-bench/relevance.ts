@@ -44,12 +44,9 @@ function ndcg(ranking: readonly string[], grades: ReadonlyMap<string, number>): 
   return ranking.reduce((sum, id, rank) => sum + gain(grades.get(id) ?? 0, rank), 0) / best
 }
 
-/** Words alone: what a claim contains of the query syntax is no operator. */
+/** A claim as the query language takes it literally: what belongs to its syntax is escaped. */
 const plain = (text: string) =>
-  text
-    .replace(/[^\p{L}\p{N}\p{M}]+/gu, " ")
-    .replace(/\b(AND|OR|NOT)\b/g, (word) => word.toLowerCase())
-    .trim()
+  text.replace(/[+\-!(){}[\]^"~*?:\\/&|<>=]/g, "\\$&").replace(/\b(AND|OR|NOT)\b/g, (word) => word.toLowerCase())
 
 const modes: Record<string, (query: { text: string; vector: Float32Array }) => SearchRequest> = {
   text: ({ text }) => ({ query: text }),
