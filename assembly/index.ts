@@ -31,5 +31,6 @@ export { textWriterSeal } from "./text/text-seal";
 export { textSegmentOpen, textSegmentFailure, textSegmentFree } from "./text/text-open";
 export { textSearch, textSearchTotal, textSearchHits, textSearchEnd, textFilter } from "./text/search";
 export {
-  textDocCount, textFieldLength, textFieldDocCount, textDocFreq, textLookup, textLookupCount, textLookupEnd, textAnalyze,
+  textDocCount, textFieldLength, textFieldDocCount, textDocFreq, textLookup, textLookupCount, textLookupEnd,
+  textAnalyze,
 } from "./text/lookup";

@@ -47,12 +47,12 @@ export function runSteps(folder, steps) {
       writeFileSync(join(folder, step.file), step.text)
       continue
     }
-    const { status, stdout, stderr } = spawnSync("bash", ["-c", step.command], {
+    // One stream, as on a terminal: what was printed first stands first.
+    const { status, stdout: printed } = spawnSync("sh", ["-c", `exec 2>&1\n${step.command}`], {
       cwd: folder,
       encoding: "utf8",
       env: { ...process.env, PATH: path, PRISM_DATA_DIR: undefined, NO_COLOR: "1" },
     })
-    const printed = stdout + stderr
     if (status !== 0) differences.push(`$ ${step.command}\nends with exit ${status}:\n${printed}`)
     else if (settled(printed) !== settled(step.output)) {
       differences.push(`$ ${step.command}\nprints:\n${printed}\nbut the README says:\n${step.output}`)

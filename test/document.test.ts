@@ -2,10 +2,10 @@ import fc from "fast-check"
 import { assert, describe, test } from "vitest"
 import { type ErrorCode, PrismError } from "../src/base/errors.ts"
 import {
-  type CheckOptions,
   type CheckedDocument,
-  DocumentChecker,
+  type CheckOptions,
   DOCUMENT_BYTES_MAX,
+  DocumentChecker,
   type DocumentInput,
   parseDocumentLine,
   parseFields,

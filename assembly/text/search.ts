@@ -1,7 +1,7 @@
 // Evaluates a query program over one index.
 //
-// The documents are taken in windows of 4096. In a window every node of the query gives its matches as a set of bits with
-// a score for each: leaves fill, OR unites, AND begins with the rarest clause and hands what is left to the next as a
+// The documents are taken in windows of 4096. In a window every node of the query gives its matches as a set of bits
+// with a score for each: leaves fill, OR unites, AND begins with the rarest clause and hands what is left to the next as a
 // mask, NOT takes away. A leaf first lists its matches and term frequencies, so that scoring is a loop of its own over
 // vectors of four. Windows in which nothing can match are passed over by the postings' skip data.
 //
@@ -312,7 +312,8 @@ function openTerms(program: usize, node: usize, field: u32, leafMember: usize): 
   for (let t: u32 = 0; t < termCount; t++) {
     const term = programTerm(program, firstTerm + t);
     const cursor = take(CURSOR_BYTES);
-    if (!cursorOpen(cursor, index, field, programTermBytes(program, term), load<u32>(term, PROGRAM_TERM_LENGTH_OFFSET))) {
+    const length = load<u32>(term, PROGRAM_TERM_LENGTH_OFFSET);
+    if (!cursorOpen(cursor, index, field, programTermBytes(program, term), length)) {
       bump = before;
       return false;
     }
@@ -961,7 +962,8 @@ function addWindow(window: usize, other: usize): void {
   for (let offset: usize = 0; offset < BITS_BYTES; offset += 8) {
     for (let bits = load<u64>(other + offset); bits; bits &= bits - 1) {
       const at = ((offset << 3) + <usize>ctz<u64>(bits)) << 2;
-      store<f32>(window + at, load<f32>(window + at, SCORES_OFFSET) + load<f32>(other + at, SCORES_OFFSET), SCORES_OFFSET);
+      const score = load<f32>(window + at, SCORES_OFFSET) + load<f32>(other + at, SCORES_OFFSET);
+      store<f32>(window + at, score, SCORES_OFFSET);
     }
   }
 }

@@ -44,7 +44,9 @@ const GAPS: usize = memory.data(512, 16);
 @inline function sinkUsed(sink: usize): usize { return load<usize>(sink, SINK_USED_OFFSET); }
 @inline function sinkEnd(sink: usize): usize { return load<usize>(sink) + sinkUsed(sink); }
 /** Says that everything before `end` is used. */
-@inline function sinkAdvance(sink: usize, end: usize): void { store<usize>(sink, end - load<usize>(sink), SINK_USED_OFFSET); }
+@inline function sinkAdvance(sink: usize, end: usize): void {
+  store<usize>(sink, end - load<usize>(sink), SINK_USED_OFFSET);
+}
 
 /** Room for `bytes` more zero bytes; returns where, or 0 when memory is used up. */
 function sinkReserve(sink: usize, bytes: u64): usize {
@@ -122,7 +124,8 @@ function writeTerms(writer: usize, sorted: usize): bool {
       sinkAdvance(TERM_INDEX_SINK, at + 4);
       previous = 0;
     }
-    if (!cursorOpenChain(CURSOR, writer, term) || !writePostings(writer, load<u32>(term, TERM_FIELD_OFFSET))) return false;
+    if (!cursorOpenChain(CURSOR, writer, term)) return false;
+    if (!writePostings(writer, load<u32>(term, TERM_FIELD_OFFSET))) return false;
     if (!writeEntry(term, previous)) return false;
     previous = term;
   }
@@ -144,7 +147,8 @@ function writeEntry(term: usize, previous: usize): bool {
     const previousField = load<u32>(previous, TERM_FIELD_OFFSET);
     if (previousField == field) {
       const most = min<u32>(length, load<u32>(previous, TERM_LENGTH_OFFSET));
-      while (shared < most && load<u8>(term + shared, TERM_BYTES_OFFSET) == load<u8>(previous + shared, TERM_BYTES_OFFSET)) {
+      while (shared < most) {
+        if (load<u8>(term + shared, TERM_BYTES_OFFSET) != load<u8>(previous + shared, TERM_BYTES_OFFSET)) break;
         shared++;
       }
       shared += KEY_FIELD_BYTES;
@@ -264,7 +268,7 @@ function writeBlob(writer: usize): usize {
   const normBytes = <usize>docCount * load<u32>(writer, NORM_STRIDE_OFFSET);
   let points: usize = 0;
   for (let i: u32 = 0; i < fieldCount; i++) points += load<u32>(fieldOf(writer, i), FIELD_POINT_COUNT_OFFSET);
-  let total: u64 = <u64>blobHeaderBytes(SECTION_COUNT) + metaBytes + normBytes + (<u64>points * 12) + SECTION_COUNT * 64;
+  let total: u64 = <u64>blobHeaderBytes(SECTION_COUNT) + metaBytes + normBytes + <u64>points * 12 + SECTION_COUNT * 64;
   for (let sink = TERMS_SINK; sink <= POSITIONS_SINK; sink += 8) total += sinkUsed(sink);
   if (total > 0xf000_0000) return 0;
   const blob = regionAlloc(<usize>total);

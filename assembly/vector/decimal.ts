@@ -35,7 +35,9 @@ const POWERS: usize = memory.data<u64>([
 
 /** ⌊log₁₀ 2^e⌋, ⌊log₁₀ ¾ 2^e⌋ and ⌊log₂ 10^e⌋ in the range that f32 needs. */
 @inline function log10Pow2(e: i32): i32 { return <i32>((<i64>e * 661_971_961_083) >> 41); }
-@inline function log10ThreeQuartersPow2(e: i32): i32 { return <i32>((<i64>e * 661_971_961_083 - 274_743_187_321) >> 41); }
+@inline function log10ThreeQuartersPow2(e: i32): i32 {
+  return <i32>((<i64>e * 661_971_961_083 - 274_743_187_321) >> 41);
+}
 @inline function log2Pow10(e: i32): i32 { return <i32>((<i64>e * 913_124_641_741) >> 38); }
 
 /** ⌊g · c / 2^63⌋ with a last bit that tells whether anything was cut off; g = high · 2^32 + low. */
@@ -56,8 +58,9 @@ export function writeDecimal(out: usize, value: f32): usize {
     store<u8>(out, 0x30);
     return out + 1;
   }
-  if (magnitude == 0x15ae43fd) return writeDigits(out, 70_385_307, -33); // the f64 of 7.038531e-26 rounds to the next f32,
-  if (magnitude == 0x15ae43fe) return writeDigits(out, 7_038_531, -32); // which has it for its shortest
+  // The f64 of 7.038531e-26 rounds to the next f32, which has it for its shortest.
+  if (magnitude == 0x15ae43fd) return writeDigits(out, 70_385_307, -33);
+  if (magnitude == 0x15ae43fe) return writeDigits(out, 7_038_531, -32);
 
   const exponent = <i32>(magnitude >> MANTISSA_BITS);
   const mantissa = magnitude & (HIDDEN_BIT - 1);

@@ -97,7 +97,7 @@ for (const [name, count, plainBytes] of samples) {
         const { id, fields } = JSON.parse(lines[i]!) as { id: string; fields: Record<string, unknown> }
         delete fields.id
         assert.equal(document.id, id)
-          assert.deepEqual(JSON.parse(document.fieldsJson), fields)
+        assert.deepEqual(JSON.parse(document.fieldsJson), fields)
       }
     },
   )
