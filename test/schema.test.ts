@@ -399,7 +399,9 @@ describe("merging needs schemas that agree", () => {
   })
 })
 
-test.each(["a", "A-1_b", "0", "a".repeat(128)])("%s can name a collection", (name) => checkCollectionName(name))
+test.each(["a", "A-1_b", "0", "a".repeat(128)])("%s can name a collection", (name) => {
+  assert.doesNotThrow(() => checkCollectionName(name))
+})
 
 test.each(["", "-a", "_a", "a b", "a/b", "..", "a.b", "ä", "a\n", "a".repeat(129), "CON:"])(
   "%j cannot name a collection",

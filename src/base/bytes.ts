@@ -5,8 +5,6 @@ const encoder = new TextEncoder()
 const lossyDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
 const fatalDecoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true })
 
-export const EMPTY_BYTES: Uint8Array = new Uint8Array(0)
-
 /** UTF-8 of a string. A lone surrogate becomes U+FFFD, as everywhere in the Web platform. */
 export function encodeUtf8(text: string): Uint8Array {
   return encoder.encode(text)
