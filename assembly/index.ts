@@ -22,6 +22,10 @@ export {
   vectorResults, vectorScores, vectorOf, vectorJson, vectorJsonText,
 } from "./vector/abi";
 
+// Used inside the module; exported so that every width can be tried.
+export { width128, pack128, ordinalsFromGaps } from "./text/bit-packing";
+export { unpack128 } from "./text/bit-unpacking";
+
 export { textInput } from "./text/scratch";
 export {
   textWriterNew, textWriterAddText, textWriterAddTerm, textWriterAddPoint, textWriterEnd, textWriterBytes,
