@@ -196,7 +196,6 @@ class Import {
 
 /** Looks at the beginning, and refuses what cannot be JSON lines before it comes in as thousands of bad ones. */
 async function documentStream(stream: ReadableStream<Uint8Array>, name: string): Promise<ReadableStream<Uint8Array>> {
-  // No more than a short first line: what comes slowly shall not wait to be looked at.
   const peeked = await peek(stream, 32)
   const { head } = peeked
   const refuse = async (message: string, hint: string): Promise<never> => {

@@ -3,6 +3,8 @@ import { concatBytes, tryDecodeUtf8 } from "../base/bytes.ts"
 import { PrismError } from "../base/errors.ts"
 import { formatBytes } from "./format.ts"
 
+const LINE_FEED = 0x0a
+
 /** The chunks of a stream. Aborting ends a read that waits (for a pipe, a terminal) at once, with the signal's reason;
  *  leaving the loop early cancels the stream. */
 export async function* chunksOf(stream: ReadableStream<Uint8Array>, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -41,7 +43,8 @@ export async function readText(chunks: AsyncIterable<Uint8Array>, bytesMax: numb
   return text.startsWith("\ufeff") ? text.slice(1) : text
 }
 
-/** The first bytes of a stream (fewer where it is shorter), and the whole stream as if nobody had looked. */
+/** The first bytes of a stream, and the whole stream as if nobody had looked. Fewer than `length` where the stream is
+ *  shorter, or where a line ended: a pipe that brings one short line now and the next one later is not waited for. */
 export async function peek(
   stream: ReadableStream<Uint8Array>,
   length: number,
@@ -54,6 +57,7 @@ export async function peek(
     if (done) break
     seen.push(value)
     seenLength += value.length
+    if (value.includes(LINE_FEED)) break
   }
   const head = concatBytes(seen).subarray(0, length)
   const whole = new ReadableStream<Uint8Array>(

@@ -422,11 +422,11 @@ describe("the data directory", () => {
 
   test("in prism.toml may start at home or at the file's folder", async () => {
     const runtime = new FakeRuntime()
-    runtime.environment["HOME"] = "/home/me"
+    runtime.environment["HOME"] = "/people/me"
     runtime.write("/etc/prism/prism.toml", '[storage]\ndata_dir = "data"\n')
     expect(await place(runtime)).toBe("/etc/prism/data")
     runtime.write("prism.toml", '[storage]\ndata_dir = "~/.prism"\n')
-    expect(await place(runtime)).toBe("/home/me/.prism")
+    expect(await place(runtime)).toBe("/people/me/.prism")
     runtime.write("prism.toml", "[server]\nport = 1\n")
     expect(await place(runtime)).toBe("/etc/prism/data")
     runtime.write("prism.toml", "[storage\n")

@@ -1,0 +1,261 @@
+// The program as a shell meets it: exit codes, pipes, signals, real files.
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { VERSION } from "../src/base/version.ts"
+import { plural } from "../src/cli/format.ts"
+
+const BIN = fileURLToPath(new URL("../dist/runtime-node/bin.js", import.meta.url))
+const SCHEMA = `backends:
+  text:
+    fields:
+      - { name: title, type: text, stored: true, indexed: true }
+`
+
+let folder: string
+let children: ChildProcess[]
+
+beforeAll(() => {
+  if (!existsSync(BIN)) throw new Error("dist/ is missing: npm run build")
+})
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "prism-cli-"))
+  children = []
+})
+
+afterEach(async () => {
+  for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL")
+  rmSync(folder, { recursive: true, force: true })
+})
+
+function prism(...argv: string[]) {
+  return prismWith("", ...argv)
+}
+
+function prismWith(input: string, ...argv: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [BIN, ...argv], {
+    cwd: folder,
+    input,
+    encoding: "utf8",
+  })
+  return { status, stdout, stderr }
+}
+
+/** A shell line in which `prism` is this program. */
+function shell(line: string) {
+  const prelude = `set -o pipefail; prism() { "${process.execPath}" "${BIN}" "$@"; }`
+  const { status, stdout, stderr } = spawnSync("bash", ["-c", `${prelude}\n${line}`], { cwd: folder, encoding: "utf8" })
+  return { status, stdout, stderr }
+}
+
+/** Starts the program without waiting for its end. */
+function start(...argv: string[]) {
+  const child = spawn(process.execPath, [BIN, ...argv], { cwd: folder, stdio: ["pipe", "pipe", "pipe"] })
+  children.push(child)
+  let stderr = ""
+  const waiting: { part: string; resolve: () => void }[] = []
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text
+    for (const { part, resolve } of waiting) if (stderr.includes(part)) resolve()
+  })
+  child.stdin.on("error", () => {})
+  const ended = new Promise<{ status: number | null; stderr: string }>((resolve) => {
+    child.on("close", (status) => resolve({ status, stderr }))
+  })
+  const told = (part: string) => new Promise<void>((resolve) => void waiting.push({ part, resolve }))
+  return { child, ended, told }
+}
+
+function makeProducts(documentCount: number): void {
+  writeFileSync(join(folder, "schema.yaml"), SCHEMA)
+  expect(prism("collection", "create", "products", "--schema", "schema.yaml")).toMatchObject({ status: 0, stderr: "" })
+  const words = "a search engine that a person can use takes documents in and gives answers out ".repeat(4)
+  const lines = Array.from({ length: documentCount }, (_, place) => `{"id":"d${place}","title":"${words}${place}"}\n`)
+  const imported = prismWith(lines.join(""), "document", "import", "-c", "products")
+  expect(imported).toEqual({
+    status: 0,
+    stdout: `Imported ${plural(documentCount, "document")} into "products"\n`,
+    stderr: "",
+  })
+}
+
+describe("exit codes and outputs", () => {
+  test("0 with the result on stdout alone", () => {
+    expect(prism("--version")).toEqual({
+      status: 0,
+      stdout: `prism ${VERSION} (node ${process.versions.node})\n`,
+      stderr: "",
+    })
+    expect(prism("collection", "export", "--help")).toMatchObject({ status: 0, stderr: "" })
+  })
+
+  test("2, 3 and 4, with Error and Hint on stderr and no stack", () => {
+    makeProducts(3)
+    writeFileSync(join(folder, "notes.txt"), "mine")
+    for (const [status, ...argv] of [
+      ["2", "collection", "lst"],
+      ["2", "collection", "list", "--jsno"],
+      ["3", "collection", "inspect", "prodcts"],
+      ["3", "-d", "elsewhere", "collection", "list"],
+      ["4", "collection", "create", "products", "-s", "schema.yaml"],
+      ["4", "collection", "export", "products", "-o", "notes.txt"],
+    ] as string[][]) {
+      const result = prism(...argv)
+      expect([result.status, result.stdout]).toEqual([Number(status), ""])
+      expect(result.stderr).toMatch(/^Error: .+\nHint: .+\n$/)
+    }
+    expect(readFileSync(join(folder, "notes.txt"), "utf8")).toBe("mine")
+  })
+
+  test("both names of the program are the same file, which starts", () => {
+    const { bin } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+      bin: Record<string, string>
+    }
+    expect(Object.keys(bin)).toEqual(["prism", "prism-cli"])
+    expect(new Set(Object.values(bin))).toEqual(new Set(["dist/runtime-node/bin.js"]))
+    expect(readFileSync(BIN, "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/)
+  })
+
+  test("a refused command leaves no folder, file or part of one", () => {
+    writeFileSync(join(folder, "bad.jsonl"), '{"format":"prism-portable-v1","metadata":{}}\n')
+    expect(prism("collection", "restore", "-f", "bad.jsonl").status).not.toBe(0)
+    expect(prismWith('{"id":"a"}\n', "document", "import", "-c", "none").status).toBe(3)
+    expect(prism("collection", "list").status).toBe(3)
+    expect(readdirSync(folder)).toEqual(["bad.jsonl"])
+  })
+})
+
+describe("the way of a collection", () => {
+  test("out to an archive, away, and back, by both spellings and through pipes", () => {
+    makeProducts(50)
+    const search = () => {
+      const { results, total } = JSON.parse(prism("search", "products", "engine 7", "--json").stdout) as {
+        results: unknown
+        total: number
+      }
+      return { results, total }
+    }
+    const before = search()
+    expect(before.total).toBe(50)
+    expect(
+      prism("collection", "export", "-n", "products", "-f", "portable", "-o", "deep/er/a.prism.jsonl").status,
+    ).toBe(0)
+    expect(shell("prism collection export products --format portable -o - > b.prism.jsonl").status).toBe(0)
+    const linesOf = (name: string) => readFileSync(join(folder, name), "utf8").split("\n").slice(1)
+    expect(linesOf("deep/er/a.prism.jsonl")).toEqual(linesOf("b.prism.jsonl"))
+    const sum = shell("tail -n +2 b.prism.jsonl | tr -d '\\n' | sha256sum; sha256sum < b.prism.jsonl").stdout
+    const [documents, file] = sum.match(/[0-9a-f]{64}/g)!
+    const verified = JSON.parse(prism("collection", "verify", "b.prism.jsonl", "--json").stdout) as object
+    expect(verified).toMatchObject({ file_sha256: file, checksum: "verified", document_count: 50 })
+    expect(readFileSync(join(folder, "b.prism.jsonl"), "utf8").split("\n")[0]).toContain(`"checksum":"${documents}"`)
+
+    expect(prism("collection", "delete", "products", "--yes").status).toBe(0)
+    expect(prism("collection", "restore", "-i", "b.prism.jsonl", "-f", "portable").status).toBe(0)
+    expect(search()).toEqual(before)
+    expect(shell("cat b.prism.jsonl | prism collection restore -f - --target two").status).toBe(0)
+    expect(shell("prism collection restore -f <(cat b.prism.jsonl) -t three").status).toBe(0)
+    expect(shell("prism collection list --json | tr , '\\n' | grep -c '\"name\"'").stdout).toBe("3\n")
+  })
+})
+
+describe("pipes", () => {
+  test("a reader that has seen enough ends the program without a word", () => {
+    makeProducts(5000)
+    const { status, stdout, stderr } = shell("prism document export -c products | head -n 2; echo ${PIPESTATUS[0]}")
+    expect(stderr).toBe("")
+    expect(status).toBe(0)
+    expect(stdout.split("\n").slice(2)).toEqual(["130", ""])
+    expect(stdout).toMatch(/^\{"id":"d0".*\n\{"id":"d1"/)
+    expect(shell("prism collection export products -o - | head -c 10 > /dev/null").stderr).toBe("")
+  })
+
+  test.skipIf(!existsSync("/dev/full"))("a full disk behind stdout is an error", () => {
+    makeProducts(3)
+    const full = openSync("/dev/full", "w")
+    const { status, stderr } = spawnSync(process.execPath, [BIN, "collection", "list"], {
+      cwd: folder,
+      stdio: ["ignore", full, "pipe"],
+      encoding: "utf8",
+    })
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/^Error: .*no space left/)
+  })
+
+  test("a slow pipe is read as it comes, and back-pressure holds a fast one", async () => {
+    makeProducts(1)
+    const { child, ended, told } = start("document", "import", "-c", "products", "--batch-size", "1", "--progress")
+    child.stdin!.write('{"id":"slow","title":"first"}\n')
+    await told("Importing")
+    child.stdin!.end('{"id":"slower","title":"second"}\n')
+    expect((await ended).status).toBe(0)
+    expect(prism("document", "get", "-c", "products", "slow", "slower").status).toBe(0)
+  })
+})
+
+describe("signals", () => {
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "%s ends an import that waits; what was acknowledged stays",
+    async (signal) => {
+      makeProducts(1)
+      const { child, ended, told } = start("document", "import", "-c", "products", "--batch-size", "1", "--progress")
+      child.stdin!.write('{"id":"kept","title":"first"}\n')
+      await told("Importing")
+      child.kill(signal)
+      const { status, stderr } = await ended
+      expect(status).toBe(130)
+      expect(stderr).toContain("1 document was imported before this:\nError: Interrupted\n")
+      expect(prism("document", "get", "-c", "products", "kept").status).toBe(0)
+    },
+  )
+
+  test("SIGINT during an export leaves no file, whole or part", async () => {
+    makeProducts(20_000)
+    mkdirSync(join(folder, "out"))
+    // It may be done before the signal arrives; then the file must be whole, and it is tried again.
+    for (let attempt = 0; ; attempt++) {
+      const { child, ended, told } = start("collection", "export", "products", "-o", "out/p.prism.jsonl", "--progress")
+      await told("Measuring")
+      child.kill("SIGINT")
+      const { status, stderr } = await ended
+      if (status === 0 && attempt < 10) {
+        expect(prism("collection", "verify", "out/p.prism.jsonl").status).toBe(0)
+        rmSync(join(folder, "out/p.prism.jsonl"))
+        continue
+      }
+      expect(status).toBe(130)
+      expect(stderr).toContain("Error: Interrupted")
+      expect(readdirSync(join(folder, "out"))).toEqual([])
+      break
+    }
+  })
+
+  test("SIGINT during a restore leaves no collection and nothing in the data directory", async () => {
+    makeProducts(5000)
+    expect(prism("collection", "export", "products", "-o", "p.prism.jsonl").status).toBe(0)
+    rmSync(join(folder, "data"), { recursive: true })
+    const { child, ended, told } = start("collection", "restore", "-f", "-", "--progress")
+    child.stdin!.write(readFileSync(join(folder, "p.prism.jsonl")).subarray(0, -100))
+    await told("Restoring")
+    child.kill("SIGINT")
+    expect(await ended).toMatchObject({ status: 130 })
+    expect(readdirSync(folder).toSorted()).toEqual(["p.prism.jsonl", "schema.yaml"])
+  })
+})
+
+test("a second process on the same data directory is told who has it", async () => {
+  makeProducts(1)
+  const { child, ended, told } = start("document", "import", "-c", "products", "--batch-size", "1", "--progress")
+  child.stdin!.write('{"id":"a"}\n')
+  await told("Importing")
+  const second = prism("collection", "list")
+  expect(second.status).toBe(1)
+  expect(second.stderr).toContain(String(child.pid))
+  expect(second.stderr).toContain("Hint: ")
+  child.stdin!.end()
+  expect((await ended).status).toBe(0)
+  expect(prism("collection", "list").status).toBe(0)
+})
