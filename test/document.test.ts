@@ -380,7 +380,7 @@ describe("ids and limits", () => {
   })
 
   test.each<[string, RegExp]>([
-    ["", /ends where a value/],
+    ["", /column 1: expected an object/],
     ["[]", /expected an object/],
     ['"a"', /expected an object/],
     ['{"id":"a","fields":{"text":"x"}', /column 32/],

@@ -23,8 +23,7 @@ export const JSON_DEPTH_MAX = 64
  *  numbers doubles; a number beyond the doubles is an error, as is text that is deeper than `depthMax`. Of a repeated
  *  key the last one counts, as in JSON.parse. */
 export function parseJson(text: string, options: JsonOptions = {}): JsonValue {
-  // Fewer than 16 digits in a row are below 2^53.
-  if (!/\d{16}/.test(text)) {
+  if (!mayHoldLongInteger(text)) {
     let value: JsonValue | undefined
     try {
       value = JSON.parse(text) as JsonValue
@@ -60,15 +59,28 @@ export interface JsonMember {
 /** The members of the object that `text` holds, in their order. Checked like compactJson. */
 export function jsonMembers(text: string, options: JsonOptions = {}): JsonMember[] {
   const scanner = new JsonScanner(text, options)
-  const members = scanner.readMembers()
+  const members = scanner.readMembers({ inCompact: false })
   scanner.expectEnd()
   return members
+}
+
+/** compactJson and the members of the object in it, by one scan. */
+export function compactMembers(text: string, options: JsonOptions = {}): { json: string; members: JsonMember[] } {
+  const scanner = new JsonScanner(text, options)
+  const members = scanner.readMembers({ inCompact: true })
+  scanner.expectEnd()
+  return { json: scanner.compacted(), members }
 }
 
 /** Compact JSON of a value. A bigint is written as an integer and −0 as `-0.0`, so that both come back as they were.
  *  What JSON has no spelling for (NaN, an infinity, undefined, a Date, a typed array) is an error that names its path. */
 export function stringifyJson(value: unknown, options: JsonOptions = {}): string {
   return stringify(value, "", options.depthMax ?? JSON_DEPTH_MAX, options)
+}
+
+/** False only where every integer in the JSON text is below 2^53: those have fewer than 16 digits. */
+export function mayHoldLongInteger(text: string): boolean {
+  return /(?:^|[^.\d])\d{16}/.test(text)
 }
 
 /** Sets an own property, `__proto__` like any other. */
@@ -158,10 +170,15 @@ function placeOf(options: JsonOptions): { place?: string } {
   return options.place === undefined ? {} : { place: options.place }
 }
 
-const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
-const WORDS: Readonly<Record<string, null | boolean>> = { t: true, f: false, n: null }
+const WORDS: Readonly<Record<string, null | boolean>> = { true: true, false: false, null: null }
 
 const QUOTE = 0x22
+const PLUS = 0x2b
+const MINUS = 0x2d
+const POINT = 0x2e
+const ZERO = 0x30
+const LOWER_E = 0x65
+const LOWER_CASE = 0x20
 const COMMA = 0x2c
 const COLON = 0x3a
 const BACKSLASH = 0x5c
@@ -217,21 +234,23 @@ class JsonScanner {
     } else if (code === OPEN_BRACKET) {
       this.#skipArray(depth, () => this.skipValue(depth + 1))
     } else {
-      this.#readScalar()
+      this.#skipScalar()
     }
   }
 
-  readMembers(): JsonMember[] {
+  /** Offsets are those of the text, or of its compact form. */
+  readMembers({ inCompact }: { inCompact: boolean }): JsonMember[] {
+    const here = (): number => (inCompact ? this.#compactAt() : this.#at)
     this.#skipSpace()
     if (this.#text.charCodeAt(this.#at) !== OPEN_BRACE) throw this.#error("expected an object", this.#at)
     const members: JsonMember[] = []
     const keys = new Set<string>()
-    this.#skipObject(0, (key, start) => {
+    this.#skipObject(0, (key, start, compactStart) => {
       this.#refuseRepeated(keys, key, start)
       this.#skipSpace()
-      const valueStart = this.#at
+      const valueStart = here()
       this.skipValue(1)
-      members.push({ key, start, valueStart, end: this.#at })
+      members.push({ key, start: inCompact ? compactStart : start, valueStart, end: here() })
     })
     return members
   }
@@ -246,7 +265,7 @@ class JsonScanner {
   }
 
   /** From `{` to after `}`; `member` must consume the value. */
-  #skipObject(depth: number, member: (key: string, start: number) => void): void {
+  #skipObject(depth: number, member: (key: string, start: number, compactStart: number) => void): void {
     this.#enter(depth)
     this.#skipSpace()
     if (this.#text.charCodeAt(this.#at) === CLOSE_BRACE) {
@@ -256,12 +275,13 @@ class JsonScanner {
     for (;;) {
       this.#skipSpace()
       const start = this.#at
+      const compactStart = this.#compactAt()
       if (this.#text.charCodeAt(start) !== QUOTE) throw this.#error("expected a key in double quotes", start)
       const key = this.#readString()
       this.#skipSpace()
       if (this.#text.charCodeAt(this.#at) !== COLON) throw this.#error('expected ":"', this.#at)
       this.#at++
-      member(key, start)
+      member(key, start, compactStart)
       this.#skipSpace()
       const code = this.#text.charCodeAt(this.#at)
       if (code !== COMMA && code !== CLOSE_BRACE) throw this.#error('expected "," or "}"', this.#at)
@@ -343,21 +363,56 @@ class JsonScanner {
 
   #readScalar(): null | boolean | number | bigint {
     const start = this.#at
-    NUMBER.lastIndex = start
-    if (NUMBER.test(this.#text)) {
-      this.#at = NUMBER.lastIndex
-      const literal = this.#text.slice(start, this.#at)
-      const value = Number(literal)
-      if (!Number.isFinite(value)) throw this.#error(`number ${abbreviate(literal)} is out of range`, start)
-      if (Number.isSafeInteger(value) || /[.eE]/.test(literal)) return value
-      return BigInt(literal)
+    this.#skipScalar()
+    const literal = this.#text.slice(start, this.#at)
+    const word = WORDS[literal]
+    if (word !== undefined) return word
+    const value = Number(literal)
+    return Number.isSafeInteger(value) || /[.eE]/.test(literal) ? value : BigInt(literal)
+  }
+
+  /** A number, true, false or null. */
+  #skipScalar(): void {
+    const text = this.#text
+    const start = this.#at
+    let at = start
+    if (text.charCodeAt(at) === MINUS) at++
+    const digits = at
+    while (isDigit(text.charCodeAt(at))) at++
+    if (at > digits && (at === digits + 1 || text.charCodeAt(digits) !== ZERO)) {
+      if (text.charCodeAt(at) === POINT && isDigit(text.charCodeAt(at + 1))) {
+        at += 2
+        while (isDigit(text.charCodeAt(at))) at++
+      }
+      const hasExponent = (text.charCodeAt(at) | LOWER_CASE) === LOWER_E
+      if (hasExponent) {
+        const sign = text.charCodeAt(at + 1)
+        let exponent = sign === PLUS || sign === MINUS ? at + 2 : at + 1
+        if (isDigit(text.charCodeAt(exponent))) {
+          while (isDigit(text.charCodeAt(exponent))) exponent++
+          at = exponent
+        }
+      }
+      // The largest double has 309 digits.
+      if ((hasExponent || at - start > 300) && !Number.isFinite(Number(text.slice(start, at)))) {
+        throw this.#error(`number ${abbreviate(text.slice(start, at))} is out of range`, start)
+      }
+      this.#at = at
+      return
     }
-    const value = WORDS[this.#text[start] ?? ""]
-    if (value !== undefined && this.#text.startsWith(String(value), start)) {
-      this.#at = start + String(value).length
-      return value
+    for (const word of ["true", "false", "null"]) {
+      if (text.startsWith(word, start)) {
+        this.#at = start + word.length
+        return
+      }
     }
-    throw this.#error(start < this.#text.length ? "expected a value" : "the text ends where a value should be", start)
+    if (at > digits) throw this.#error("a number does not begin with 0", start)
+    throw this.#error(start < text.length ? "expected a value" : "the text ends where a value should be", start)
+  }
+
+  /** Where the compact form stands, as long as no white space was met since #skipSpace. */
+  #compactAt(): number {
+    return this.#compact.length + this.#at - this.#copied
   }
 
   #skipSpace(): void {
@@ -378,6 +433,10 @@ class JsonScanner {
       ...placeOf(this.#options),
     })
   }
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39
 }
 
 function abbreviate(literal: string): string {

@@ -2,12 +2,13 @@
 import { fromBase64, utf8Length } from "../base/bytes.ts"
 import { PrismError } from "../base/errors.ts"
 import {
-  compactJson,
+  compactMembers,
   JSON_DEPTH_MAX,
   type JsonMember,
   type JsonObject,
   type JsonValue,
   jsonMembers,
+  mayHoldLongInteger,
   nestsWithin,
   parseJson,
   setProperty,
@@ -53,27 +54,34 @@ export const DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 /** A document as a line of JSON gives it. It keeps the text of its fields as it was written. */
 export class DocumentLine {
   readonly id: string
-  /** Compact JSON text of the fields, without the id. */
-  readonly fieldsJson: string
-  /** The same, parsed exactly. */
-  readonly fields: JsonObject
   /** Of `{"id","fields","vector"}`; in the other shape it is still among the fields. */
   readonly vector: readonly JsonValue[] | undefined
   /** True of `{"id", …fields}`. */
   readonly isFlat: boolean
+  /** Parsed exactly, without the id. */
+  readonly fields: JsonObject
+  readonly #fieldsJson: string
+  readonly #members: readonly JsonMember[] | undefined
 
+  /** `fieldsJson` is compact; `members` are all of it that counts, where that is already known. */
   constructor(
     id: string,
-    fieldsJson: string,
     fields: JsonObject,
-    vector: readonly JsonValue[] | undefined,
-    isFlat: boolean,
+    fieldsJson: string,
+    options: { members?: readonly JsonMember[]; vector?: readonly JsonValue[] | undefined; isFlat: boolean },
   ) {
     this.id = id
-    this.isFlat = isFlat
-    this.fieldsJson = fieldsJson
     this.fields = fields
-    this.vector = vector
+    this.vector = options.vector
+    this.isFlat = options.isFlat
+    this.#fieldsJson = fieldsJson
+    this.#members = options.members
+  }
+
+  /** Compact JSON text of the fields, without the id and what else is named. */
+  fieldsJson(without: readonly string[]): string {
+    const isWhole = this.#members === undefined && !without.some((name) => Object.hasOwn(this.fields, name))
+    return isWhole ? this.#fieldsJson : withoutMembers(this.#fieldsJson, without, this.#members)
   }
 }
 
@@ -103,13 +111,13 @@ function parseCanonicalLine(text: string): DocumentLine | undefined {
       }
     }
     const fieldsJson = text.slice(fieldsStart, fieldsEnd)
-    if (/\d{16}/.test(fieldsJson)) return undefined
+    if (mayHoldLongInteger(fieldsJson)) return undefined
     const fields = JSON.parse(fieldsJson) as JsonObject
     // What JSON.parse and JSON.stringify leave as it is holds no repeated or reordered key, no white space, no literal
     // that a double would change, no control character and no lone surrogate.
     if (Object.hasOwn(fields, "id") || !nestsWithin(fields, JSON_DEPTH_MAX)) return undefined
     if (JSON.stringify(fields) !== fieldsJson || JSON.stringify(id).length !== id.length + 2) return undefined
-    return new DocumentLine(id, fieldsJson, fields, vector, false)
+    return new DocumentLine(id, fields, fieldsJson, { vector, isFlat: false })
   } catch {
     return undefined
   }
@@ -118,8 +126,7 @@ function parseCanonicalLine(text: string): DocumentLine | undefined {
 function parseAnyLine(line: string): DocumentLine {
   // The document's own braces come on top of its fields' depth.
   const options = { depthMax: JSON_DEPTH_MAX + 1 }
-  const text = compactJson(line, options)
-  const members = jsonMembers(text, options)
+  const { json: text, members } = compactMembers(line, options)
   const member = (key: string): JsonMember | undefined => members.find((candidate) => candidate.key === key)
   const valueOf = (found: JsonMember): string => text.slice(found.valueStart, found.end)
   const idMember = member("id")
@@ -134,12 +141,19 @@ function parseAnyLine(line: string): DocumentLine {
     const vectorMember = member("vector")
     const given = vectorMember === undefined ? null : parseJson(valueOf(vectorMember), options)
     const vector = oneVector(undefined, given, "vector", place) as JsonValue[] | undefined
-    const [fieldsJson, fields] = withoutId(id, valueOf(fieldsMember))
-    return new DocumentLine(id, fieldsJson, fields, vector, false)
+    const fieldsJson = valueOf(fieldsMember)
+    const fields = parseFields(fieldsJson)
+    if (!Object.hasOwn(fields, "id")) return new DocumentLine(id, fields, fieldsJson, { vector, isFlat: false })
+    // 0.6 repeats the id inside the fields; it is the document's, not theirs.
+    if (fields.id !== id) throw otherIdInside(id, fields.id)
+    delete fields.id
+    const own = jsonMembers(fieldsJson).filter(({ key }) => key !== "id")
+    return new DocumentLine(id, fields, fieldsJson, { members: own, vector, isFlat: false })
   }
+  const fields = parseJson(text, options) as JsonObject
+  delete fields.id
   const own = members.filter((found) => found !== idMember)
-  const fieldsJson = `{${own.map((found) => text.slice(found.start, found.end)).join(",")}}`
-  return new DocumentLine(id, fieldsJson, parseFields(fieldsJson), undefined, true)
+  return new DocumentLine(id, fields, text, { members: own, isFlat: true })
 }
 
 /** Fields as a program sees them: exact, integers beyond 2^53 as bigint. */
@@ -147,18 +161,14 @@ export function parseFields(fieldsJson: string): JsonObject {
   return parseJson(fieldsJson) as JsonObject
 }
 
-/** 0.6 repeats the id inside the fields; it is the document's, not theirs. */
-function withoutId(id: string, fieldsJson: string): [string, JsonObject] {
-  const fields = parseFields(fieldsJson)
-  if (!Object.hasOwn(fields, "id")) return [fieldsJson, fields]
-  if (fields.id !== id) throw otherIdInside(id, fields.id)
-  delete fields.id
-  return [withoutMember(fieldsJson, "id"), fields]
-}
-
-function withoutMember(json: string, key: string): string {
-  const kept = jsonMembers(json).filter((member) => member.key !== key)
-  return `{${kept.map((member) => json.slice(member.start, member.end)).join(",")}}`
+/** An object in compact JSON without some of its members. */
+function withoutMembers(
+  json: string,
+  without: readonly string[],
+  members: readonly JsonMember[] = jsonMembers(json),
+): string {
+  const kept = members.filter(({ key }) => !without.includes(key))
+  return `{${kept.map(({ start, end }) => json.slice(start, end)).join(",")}}`
 }
 
 /** Both shapes at once would leave it to us to guess which one was meant. */
@@ -229,7 +239,7 @@ export class DocumentChecker {
     if (options.indexedAt !== undefined && this.#schema.systemFields.indexedAt) {
       const isGiven = Object.hasOwn(fields, INDEXED_AT_FIELD)
       if (!isGiven || options.from !== "archive") {
-        if (isGiven) fieldsJson = withoutMember(fieldsJson, INDEXED_AT_FIELD)
+        if (isGiven) fieldsJson = withoutMembers(fieldsJson, [INDEXED_AT_FIELD])
         const stamp = `${JSON.stringify(INDEXED_AT_FIELD)}:${JSON.stringify(options.indexedAt)}`
         fieldsJson = fieldsJson === "{}" ? `{${stamp}}` : `${fieldsJson.slice(0, -1)},${stamp}}`
         fields = { ...fields, [INDEXED_AT_FIELD]: options.indexedAt }
@@ -433,13 +443,11 @@ interface Draft {
 
 /** Takes the vector out of a line's fields. */
 function draftOfLine(line: DocumentLine, vectorFields: readonly string[], place: string): Draft {
-  let { fieldsJson, vector } = line as Draft
+  let vector: ArrayLike<unknown> | undefined = line.vector
   for (const name of vectorFields) {
-    if (!Object.hasOwn(line.fields, name)) continue
-    vector = oneVector(vector, line.fields[name], name, place)
-    fieldsJson = withoutMember(fieldsJson, name)
+    if (Object.hasOwn(line.fields, name)) vector = oneVector(vector, line.fields[name], name, place)
   }
-  return { fieldsJson, fields: line.fields, vector }
+  return { fieldsJson: line.fieldsJson(vectorFields), fields: line.fields, vector }
 }
 
 /** Takes a program's object apart. */
