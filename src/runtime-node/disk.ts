@@ -115,7 +115,7 @@ export const disk: Disk = {
   async self(): Promise<ProcessIdentity> {
     return {
       pid: process.pid,
-      machine: (await readText("/etc/machine-id")) ?? hostname(),
+      machine: (await readText("/etc/machine-id")) ?? hostName(),
       bootId: await readText("/proc/sys/kernel/random/boot_id"),
       pidNamespace: await readlink("/proc/self/ns/pid").catch(() => undefined),
       startTime: (await processStat(process.pid))?.startTime,
@@ -169,6 +169,15 @@ function writer(handle: FileHandle, length: number): DiskWriter {
 
 function kindOf(entry: { isFile(): boolean; isDirectory(): boolean }): "file" | "directory" | "other" {
   return entry.isFile() ? "file" : entry.isDirectory() ? "directory" : "other"
+}
+
+/** A runtime with permissions may refuse it. */
+function hostName(): string {
+  try {
+    return hostname()
+  } catch {
+    return ""
+  }
 }
 
 async function readText(path: string): Promise<string | undefined> {

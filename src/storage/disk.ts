@@ -57,7 +57,7 @@ export interface DiskWriter {
 /** Tells one process from every other, also from a later one with the same id. */
 export interface ProcessIdentity {
   readonly pid: number
-  /** The machine's id, else its host name. */
+  /** The machine's id, else its host name; "" where neither may be known. */
   readonly machine: string
   /** Another after each start of the machine. Linux only. */
   readonly bootId: string | undefined

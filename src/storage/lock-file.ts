@@ -97,9 +97,9 @@ async function tryAcquire(
 async function judgeOwner(files: LockFiles, self: ProcessIdentity, owner: LockOwner): Promise<Liveness> {
   if (owner.bootId !== undefined && self.bootId !== undefined) {
     // Another boot of this machine took its processes with it. Another machine's processes cannot be seen from here.
-    if (owner.bootId !== self.bootId) return owner.machine === self.machine ? "dead" : "unknown"
+    if (owner.bootId !== self.bootId) return owner.machine === self.machine && self.machine !== "" ? "dead" : "unknown"
     if (owner.pidNamespace !== self.pidNamespace) return "unknown"
-  } else if (owner.machine !== self.machine) return "unknown"
+  } else if (owner.machine !== self.machine || self.machine === "") return "unknown"
   const found = await files.findProcess(owner.pid)
   if (!found) return "dead"
   if (found.startTime === undefined || owner.startTime === undefined) return "alive"

@@ -23,6 +23,13 @@ const CODES: Record<string, { code: ErrorCode; what: string; hint?: string }> = 
  *  An error that is a PrismError already stays as it is; one without a system code is a bug and stays one. */
 export function systemError(error: unknown, action: string, path: string): Error {
   if (error instanceof PrismError) return error
+  if (error instanceof Error && error.name === "NotCapable") {
+    return new PrismError("PERMISSION_DENIED", `cannot ${action} ${path}: ${error.message}`, {
+      place: path,
+      hint: "Deno needs --allow-read and --allow-write for this path",
+      cause: error,
+    })
+  }
   const code = (error as { code?: unknown } | null)?.code
   if (typeof code !== "string") return error instanceof Error ? error : new Error(String(error))
   const known = CODES[code]

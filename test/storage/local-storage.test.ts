@@ -55,6 +55,20 @@ test.each(refusals)("%s is %s with the path, what it means and what to do", asyn
   }
 })
 
+test("what Deno was not allowed is PERMISSION_DENIED with its own words", async () => {
+  const denied = Object.assign(new Error('Requires write access to "/x"'), { name: "NotCapable" })
+  const refusing: Disk = {
+    ...disk,
+    stat: async () => {
+      throw denied
+    },
+  }
+  const error = await refusal(LocalStorage.open(refusing, "/x", { create: true }))
+  expect(error.code).toBe("PERMISSION_DENIED")
+  expect(error.message).toMatch(/Requires write access/)
+  expect(error.hint).toMatch(/--allow-write/)
+})
+
 test("a folder that cannot be written to refuses the lock with that reason", async () => {
   await using folder = await temporaryFolder()
   for (const [failure, code] of [

@@ -202,6 +202,12 @@ describe("LOCKED says who it is and what to do", () => {
     expect(await errorFor({ pidNamespace: "o" })).toMatch(/another machine or container/)
   })
 
+  test("processes that may not know their machine", async () => {
+    const unknown = { machine: "", bootId: undefined }
+    expect(await errorFor({ ...unknown, pid: 4242 }, unknown)).toMatch(/process 4242 of another machine or container/)
+    expect(await errorFor({ machine: "", bootId: "c" }, { machine: "" })).toMatch(/another machine/)
+  })
+
   test("a platform that tells less: a running process is the owner", async () => {
     const unknown = { bootId: undefined, pidNamespace: undefined, startTime: undefined }
     expect(await errorFor(unknown, unknown)).toMatch(/process 42/)
