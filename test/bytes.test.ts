@@ -13,6 +13,7 @@ import {
   tryDecodeUtf8,
   utf8Length,
 } from "../src/base/bytes.ts"
+import { crc32c } from "../src/base/crc32c.ts"
 import { PrismError } from "../src/base/errors.ts"
 import { closest } from "../src/base/similar.ts"
 
@@ -66,6 +67,37 @@ describe("hex and base64", () => {
     assert.isTrue(equalBytes(joined, Uint8Array.of(1, 2, 3)))
     assert.isFalse(equalBytes(joined, Uint8Array.of(1, 2)))
     assert.isFalse(equalBytes(joined, Uint8Array.of(1, 2, 4)))
+  })
+})
+
+describe("CRC-32C", () => {
+  const ascending = Uint8Array.from({ length: 32 }, (_, i) => i)
+  // RFC 3720, appendix B.4, and the check value of the CRC catalogue.
+  test.each<[string, Uint8Array, number]>([
+    ["32 zeros", new Uint8Array(32), 0x8a9136aa],
+    ["32 ones", new Uint8Array(32).fill(0xff), 0x62a8ab43],
+    ["0 to 31", ascending, 0x46dd794e],
+    ["31 to 0", ascending.toReversed(), 0x113fdb5c],
+    ["123456789", encodeUtf8("123456789"), 0xe3069283],
+    ["nothing", new Uint8Array(0), 0],
+  ])("of %s", (_name, bytes, crc) => assert.equal(crc32c(bytes), crc))
+
+  test("bit by bit gives the same, whole or in pieces", () => {
+    const slow = (bytes: Uint8Array): number => {
+      let crc = 0xffffffff
+      for (const byte of bytes) {
+        crc ^= byte
+        for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0)
+      }
+      return ~crc >>> 0
+    }
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat({ max: 100 }), (bytes, at) => {
+        assert.equal(crc32c(bytes), slow(bytes))
+        assert.equal(crc32c(bytes.subarray(at), crc32c(bytes.subarray(0, at))), slow(bytes))
+      }),
+      { seed: 3 },
+    )
   })
 })
 
