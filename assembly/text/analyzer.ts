@@ -1,8 +1,10 @@
 // Analysis: UTF-8 text to tokens. Documents and queries come through here, so both are cut alike on every runtime.
 //
 // "standard" follows the default word boundaries of Unicode (UAX #29) where that matters for search:
-//   - a word is a run of letters, digits, other numbers and marks, case folded character by character (simple folding);
-//   - an apostrophe between two letters belongs to the word (’ becomes '), `.` and `,` between two digits too;
+//   - a word is a run of letters, numbers and marks, case folded character by character (simple folding);
+//   - an apostrophe between two letters belongs to the word (’ becomes '). UAX #29 keeps `.` and `,` between digits and
+//     `.` between letters too; here they part, so that 1.2 finds 1.2.3 as a phrase and example finds example.org. On
+//     SciFact that is nDCG@10 .6629, against .6616 with digits kept together and .6630 with all of UAX #29;
 //   - characters that nobody sees (soft hyphens, joiners, variation selectors, bidi controls) are dropped, and part
 //     nothing; ZERO WIDTH SPACE parts words;
 //   - Han with Kana, Thai, Lao and Khmer write no spaces: each run becomes overlapping pairs of characters (with their
@@ -153,7 +155,7 @@ function nextRaw(): bool {
 /** Reads a word that begins at `at`. */
 function word(): void {
   let length: u32 = 0;
-  let last: u32 = 0; // class of the last letter or digit
+  let lastIsLetter = false; // not counting marks
   while (at < end) {
     const first = <u32>load<u8>(at);
     if (first < 0x80) {
@@ -163,12 +165,12 @@ function word(): void {
         store<u8>(TOKEN + length, folded);
         length++;
         at++;
-        last = isDigit(folded) ? DIGIT : LETTER;
+        lastIsLetter = !isDigit(folded);
         continue;
       }
-      if (!joins(first, last, at + 1)) break;
+      if (first != APOSTROPHE || !joins(lastIsLetter, at + 1)) break;
       if (length + 5 > TOKEN_BYTES_MAX) break; // room for it and any character behind it
-      store<u8>(TOKEN + length, first);
+      store<u8>(TOKEN + length, APOSTROPHE);
       length++;
       at++;
       continue;
@@ -186,8 +188,8 @@ function word(): void {
       writeUtf8(TOKEN + length, folded);
       length += foldedBytes;
       at += bytes;
-      if (type != MARK) last = type;
-    } else if (codePoint == RIGHT_QUOTE && joins(APOSTROPHE, last, at + bytes)) {
+      if (type != MARK) lastIsLetter = type == LETTER;
+    } else if (codePoint == RIGHT_QUOTE && joins(lastIsLetter, at + bytes)) {
       if (length + 5 > TOKEN_BYTES_MAX) break;
       store<u8>(TOKEN + length, APOSTROPHE);
       length++;
@@ -200,12 +202,9 @@ function word(): void {
   tokenLength = length;
 }
 
-/** Whether punctuation `c` belongs to the word between a character of class `last` and the one at `next`. */
-function joins(c: u32, last: u32, next: usize): bool {
-  if (next >= end) return false;
-  if (c == APOSTROPHE) return last == LETTER && classOfKind(kindOf(codePointAt(next))) == LETTER;
-  if (c == 0x2e || c == 0x2c) return last == DIGIT && classOfKind(kindOf(codePointAt(next))) == DIGIT; // . and ,
-  return false;
+/** Whether an apostrophe belongs to the word: between two letters. */
+@inline function joins(lastIsLetter: bool, next: usize): bool {
+  return lastIsLetter && next < end && classOfKind(kindOf(codePointAt(next))) == LETTER;
 }
 
 /** The next pair of the run, or its only character where it has but one; false, and out of the run, at its end. */

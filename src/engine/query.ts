@@ -56,8 +56,10 @@ export interface TextStatistics {
   /** Documents, deleted ones included as long as they are in a segment. */
   readonly docCount: number
   docFreq(field: number, term: string): number
-  /** Tokens a document that has the field; 0 where none has. */
-  averageLength(field: number): number
+  /** Sum of tokens. */
+  fieldLength(field: number): number
+  /** Documents that have the field. */
+  fieldDocCount(field: number): number
   readonly k1: number
   readonly b: number
 }
@@ -220,12 +222,21 @@ class ProgramWriter {
     if (known !== undefined) return known
     const { k1, b } = this.#statistics
     const first = this.#members.length
-    const averages = fields.map(({ field }) => this.#statistics.averageLength(field))
-    const average = fields.reduce((sum, { weight }, i) => sum + weight * (averages[i] ?? 0), 0)
+    const lengths = fields.map(({ field }) => this.#statistics.fieldLength(field))
+    const docCounts = fields.map(({ field }) => this.#statistics.fieldDocCount(field))
+    // The average weighted length of the documents that can match: those that have the most frequent of the fields.
+    // A field that few documents have adds little to it.
+    const average =
+      fields.reduce((sum, { weight }, i) => sum + weight * (lengths[i] ?? 0), 0) / Math.max(1, ...docCounts)
     for (const [i, { field, weight }] of fields.entries()) {
       assert(weight > 0 && weight <= 1e9, `field weight ${weight}`)
       const lengthFactor = average > 0 ? (k1 * b * weight) / average : 0
-      this.#members.push({ field, weight, lengthFactor, averageLength: averages[i] ?? 0 })
+      this.#members.push({
+        field,
+        weight,
+        lengthFactor,
+        averageLength: (lengths[i] ?? 0) / Math.max(1, docCounts[i] ?? 0),
+      })
     }
     this.#sets.push({ first, count: fields.length })
     this.#setNumbers.set(key, this.#sets.length - 1)

@@ -69,10 +69,8 @@ export function combinedStatistics(
   return {
     docCount: sum(({ docCount }) => docCount),
     docFreq: (field, term) => sum((index) => index.docFreq(field, term)),
-    averageLength: (field) => {
-      const documents = sum((index) => index.fieldDocCount(field))
-      return documents === 0 ? 0 : sum((index) => index.fieldLength(field)) / documents
-    },
+    fieldLength: (field) => sum((index) => index.fieldLength(field)),
+    fieldDocCount: (field) => sum((index) => index.fieldDocCount(field)),
     k1,
     b,
   }

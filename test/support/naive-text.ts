@@ -128,13 +128,16 @@ export class NaiveIndex {
     let frequency = 0
     let length = 0
     let average = 0
+    const mostDocuments = Math.max(
+      ...fields.map(({ field }) => this.#once(`documents ${field}`, () => this.fieldDocCount(field))),
+    )
     for (const { field, weight } of fields) {
       const isText = this.#textFields.has(field)
       if (isText || terms.length === 1) frequency += weight * this.#occurrences(doc, field, terms, isText)
       const own = this.#documents[doc]?.lengths.get(field) ?? 0
       // No length is kept of a raw value, so it counts as average.
       length += weight * (isText ? quantised(own) : this.averageLength(field))
-      average += weight * this.averageLength(field)
+      average += (weight * this.#once(`length ${field}`, () => this.fieldLength(field))) / Math.max(1, mostDocuments)
     }
     if (frequency === 0) return undefined
     const idf = terms.reduce((sum, { term }) => {
