@@ -251,7 +251,7 @@ export class Prism implements AsyncDisposable {
   }
 
   async #exists(name: string): Promise<boolean> {
-    return (await this.#storage.size(`${COLLECTIONS}/${name}/MANIFEST`)) !== undefined
+    return await hasCollection(this.#storage, name)
   }
 
   async #notFound(name: string): Promise<PrismError> {
@@ -275,6 +275,11 @@ export class Prism implements AsyncDisposable {
 /** Marks a folder of the trash that is a collection about to be replaced; its name follows. */
 const REPLACED_PREFIX = "replaced."
 
+/** True if the folder is there: one that lost its manifest is damaged, not absent. */
+async function hasCollection(storage: Storage, name: string): Promise<boolean> {
+  return (await storage.list(COLLECTIONS)).some((entry) => entry.kind === "directory" && entry.name === name)
+}
+
 /** Removes a collection whose replacement is live. First it loses the name under which it would be put back, durably:
  *  a part of it, left by a crash, must never come back. */
 async function removeReplaced(storage: Storage, name: string, unique: string): Promise<void> {
@@ -288,7 +293,7 @@ async function recoverFolders(storage: Storage): Promise<void> {
   for (const { name } of await storage.list(TRASH)) {
     const collection = name.startsWith(REPLACED_PREFIX) ? name.slice(REPLACED_PREFIX.length) : undefined
     if (collection === undefined) await storage.removeDirectory(`${TRASH}/${name}`)
-    else if ((await storage.size(`${COLLECTIONS}/${collection}/MANIFEST`)) === undefined) {
+    else if (!(await hasCollection(storage, collection))) {
       await storage.rename(`${TRASH}/${name}`, `${COLLECTIONS}/${collection}`)
       await storage.syncDirectory(COLLECTIONS)
       await storage.syncDirectory(TRASH)

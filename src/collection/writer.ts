@@ -282,10 +282,14 @@ export class CollectionWriter {
     return await run
   }
 
+  get #name(): string {
+    return this.#files.directory.slice(this.#files.directory.lastIndexOf("/") + 1)
+  }
+
   #assertUsable(): void {
     if (this.#closed) throw this.#closedError()
     if (this.#broken !== undefined) {
-      throw new PrismError("READ_ONLY", `collection "${this.schema.collection}" takes no writes after an error`, {
+      throw new PrismError("READ_ONLY", `collection "${this.#name}" takes no writes after an error`, {
         hint: "open it again: what was acknowledged is safe",
         cause: this.#broken,
       })
@@ -293,7 +297,7 @@ export class CollectionWriter {
   }
 
   #closedError(): PrismError {
-    return new PrismError("CLOSED", `collection "${this.schema.collection}" is closed`, { hint: "open it again" })
+    return new PrismError("CLOSED", `collection "${this.#name}" is closed`, { hint: "open it again" })
   }
 
   async #drain(writes: readonly PendingWrite[]): Promise<void> {

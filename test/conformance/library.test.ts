@@ -430,3 +430,13 @@ describe("collections", () => {
     ])
   })
 })
+
+test("a collection that lost its manifest is damaged, not absent, and can be deleted", async () => {
+  await prism.close()
+  await storage.remove("collections/goods/MANIFEST")
+  prism = await Prism.openStorage(storage, runtime)
+  expect((await refusal(prism.collection("goods"))).code).toBe("CORRUPT")
+  expect((await refusal(prism.createCollection("goods", SCHEMA))).code).toBe("COLLECTION_EXISTS")
+  await prism.deleteCollection("goods")
+  expect(await prism.collectionNames()).toEqual([])
+})
