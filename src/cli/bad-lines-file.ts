@@ -21,7 +21,9 @@ export class BadLinesFile {
 
   /** @throws PrismError FILE_EXISTS where its name is taken by a file that is none of these */
   static async prepare(files: Files, archive: string): Promise<BadLinesFile> {
-    const path = `${archive === "-" ? "stdin" : archive}.bad-lines.jsonl`
+    // Beside the archive; a pipe, and its name as in <(zstd -dc FILE), has no folder of its own.
+    const isPipe = archive === "-" || archive.startsWith("/dev/") || archive.startsWith("/proc/")
+    const path = `${isPipe ? "restore" : archive}.bad-lines.jsonl`
     if ((await files.size(path)) !== undefined) {
       let beginning = ""
       for await (const chunk of chunksOf(await files.read(path))) {

@@ -299,7 +299,7 @@ const restore = command({
       type: "enum",
       options: ["fail", "skip"],
       description:
-        "What to do with a line that the schema refuses: fail (default), or skip it into FILE.bad-lines.jsonl",
+        "What to do with a line that the schema refuses: fail (default), or skip it into FILE.bad-lines.jsonl (of a pipe: restore.bad-lines.jsonl)",
     },
     progress: PROGRESS,
   },

@@ -603,6 +603,8 @@ describe("archives", () => {
       line: '{"id":"2","fields":{"n":"two"}}',
     })
     await expectFailure(runtime.run(...skip, "--replace"), 8)
+    runtime.input = [runtime.text("old.jsonl")]
+    await expectFailure(runtime.run(...skip.with(3, "-"), "--replace"), 8, "restore.bad-lines.jsonl")
     runtime.write("old.jsonl.bad-lines.jsonl", "somebody's")
     await expectFailure(runtime.run(...skip, "--replace"), 4, "old.jsonl.bad-lines.jsonl")
     runtime.write("none.jsonl", "{}")
