@@ -206,37 +206,6 @@ export class PortableReader implements AsyncIterable<PortableLine[]>, AsyncDispo
   }
 }
 
-/** Reads a whole archive without restoring it: header, count, checksum, and that each line is a document with an id. */
-export async function verifyPortable(
-  stream: ReadableStream<Uint8Array>,
-  options: PortableReadOptions,
-): Promise<PortableReport> {
-  await using reader = await PortableReader.open(stream, options)
-  // A wrong checksum is the better answer: then the bad line is not what was written.
-  let badLine: PrismError | undefined
-  for await (const lines of reader) {
-    for (const line of badLine === undefined ? lines : []) {
-      badLine = line.error ?? faultOfDocument(line.text, line.lineNumber)
-      if (badLine !== undefined) break
-    }
-  }
-  const { report } = reader
-  if (badLine !== undefined) throw badLine
-  return report
-}
-
-function faultOfDocument(text: string, lineNumber: number): PrismError | undefined {
-  const place = `line ${lineNumber}`
-  try {
-    const document = parseJson(text, { code: "INVALID_DOCUMENT", place, depthMax: 65 })
-    if (isObject(document) && typeof document.id === "string" && isObject(document.fields)) return undefined
-  } catch (error) {
-    if (error instanceof PrismError) return error
-    throw error
-  }
-  return new PrismError("INVALID_DOCUMENT", `${place} is no document: it needs an "id" and "fields"`, { place })
-}
-
 // --- the header ---
 
 async function readHeaderLine(lines: LineReader, lineBytesMax: number): Promise<HeaderLine> {

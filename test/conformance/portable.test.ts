@@ -2,6 +2,7 @@ import fc from "fast-check"
 import { assert, describe, test } from "vitest"
 import { concatBytes, decodeUtf8, encodeUtf8, equalBytes, toBase64 } from "../../src/base/bytes.ts"
 import { type ErrorCode, PrismError } from "../../src/base/errors.ts"
+import { type VerifyReport, verifyArchive } from "../../src/collection/archive.ts"
 import {
   encodeDocumentLine,
   encodeHeader,
@@ -11,7 +12,6 @@ import {
   PortableReader,
   type PortableReport,
   sniffArchive,
-  verifyPortable,
   writePortable,
 } from "../../src/formats/portable.ts"
 import { runtime } from "../support/runtime.ts"
@@ -405,16 +405,16 @@ describe("bad lines", () => {
     const good = '{"id":"a","fields":{}}'
     const verify = async (bytes: Uint8Array): Promise<unknown> => {
       try {
-        return await verifyPortable(streamOf(bytes), { createSha256 })
+        return await verifyArchive(streamOf(bytes), {}, createSha256)
       } catch (error) {
         return error
       }
     }
     const bad: [string, RegExp][] = [
       ['{"id":"b","fields":{}', /not valid JSON at column 22/],
-      ['{"fields":{}}', /needs an "id"/],
-      ['{"id":7,"fields":{}}', /needs an "id"/],
-      ["[]", /needs an "id"/],
+      ['{"fields":{}}', /has no id/],
+      ['{"id":7,"fields":{}}', /id/],
+      ["[]", /object/],
     ]
     for (const [line, message] of bad) {
       const error = (await verify(archive({}, [good, line]))) as PrismError
@@ -423,8 +423,8 @@ describe("bad lines", () => {
       const wrong = (await verify(archive({ checksum: "0".repeat(64) }, [good, line]))) as PrismError
       assert.equal(wrong.code, "CHECKSUM_MISMATCH")
     }
-    const report = (await verify(archive({}, [good]))) as PortableReport
-    assert.equal(report.documentCount, 1)
+    const report = (await verify(archive({}, [good]))) as VerifyReport
+    assert.equal(report.document_count, 1)
   })
 })
 
