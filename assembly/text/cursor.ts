@@ -67,6 +67,7 @@ const POSITION_CURRENT_OFFSET: usize = 120; // i64, −1 before the first
 
 const DOCS_OFFSET: usize = 128;
 const FREQS_OFFSET: usize = 640;
+export const CURSOR_HEADER_BYTES: usize = 128; // all of a cursor that has not moved yet
 export const CURSOR_BYTES: usize = 1152;
 
 @inline export function cursorDocFreq(cursor: usize): u32 { return load<u32>(cursor, DOC_FREQ_OFFSET); }

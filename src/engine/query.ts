@@ -201,7 +201,8 @@ class ProgramWriter {
     const first = this.#terms.length
     const start = Math.min(...terms.map(({ offset }) => offset))
     for (const { term, offset } of terms) this.#addTerm(term, offset - start)
-    this.#cursors += terms.length * query.fields.length
+    // A phrase of several terms has a second cursor for each.
+    this.#cursors += terms.length * query.fields.length * (terms.length > 1 ? 2 : 1)
     return (view, at) => {
       view.setUint32(at, KINDS[query.kind], true)
       view.setFloat32(at + 8, weight, true)
