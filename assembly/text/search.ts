@@ -8,7 +8,7 @@
 //   Window   0..512 u64[64] bits, 512.. f32[4096] scores; a score counts only where its bit is set
 //   List     u32[4096] documents, less the window's base and ascending, then f32[4096]: term frequencies, then scores
 //   mask     u64[64], or 0 for every document: matches outside of it are left out
-import { DOC_SET_WORDS_OFFSET, docSetLength, docSetNew, docSetSeal } from "../doc-set";
+import { DOC_SET_WORDS_OFFSET, docSetFree, docSetLength, docSetNew, docSetSeal } from "../doc-set";
 import {
   CURSOR_BYTES, CURSOR_HEADER_BYTES, cursorCount, cursorDocAt, cursorDocFreq, cursorDocs, cursorFreqs, cursorIndex,
   cursorLastDoc, cursorNextBlock, cursorNextPosition, cursorOpen, cursorOpenChain, cursorOpenEntry, cursorPositions,
@@ -141,6 +141,7 @@ export function textSearchEnd(): void {
 export function textFilter(textIndex: usize): usize {
   const set = docSetNew(docCountOf(textIndex));
   if (!set || !prepare(textIndex, inputAddress(), 0)) {
+    docSetFree(set);
     scratchTrim();
     return 0;
   }

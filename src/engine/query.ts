@@ -76,7 +76,7 @@ export class QueryProgram {
 
 /** Clauses inside clauses, at most. */
 export const QUERY_DEPTH_MAX = 64
-/** Clauses of all kinds together, at most. */
+/** Clauses of all kinds together, at most; each term of a phrase is one. */
 export const QUERY_CLAUSES_MAX = 4096
 
 // assembly/text/query-program.ts
@@ -107,6 +107,7 @@ class ProgramWriter {
   readonly #setNumbers = new Map<string, number>()
   readonly #members: { field: number; weight: number; lengthFactor: number; averageLength: number }[] = []
   readonly #terms: { bytes: Uint8Array; position: number }[] = []
+  #clauses = 0
   #cursors = 0
   #filters = 0
   #depth = 0
@@ -121,7 +122,8 @@ class ProgramWriter {
         hint: "leave out parentheses that change nothing, or ask several queries",
       })
     }
-    if (this.#nodes.length === QUERY_CLAUSES_MAX) {
+    this.#clauses += query.kind === "phrase" ? query.terms.length : 1
+    if (this.#clauses > QUERY_CLAUSES_MAX) {
       throw new PrismError("INVALID_QUERY", `the query has more than ${QUERY_CLAUSES_MAX} clauses`, {
         hint: "ask several queries, or use a range",
       })

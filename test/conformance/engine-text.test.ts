@@ -482,6 +482,9 @@ describe("bounds of a query", () => {
     const writer = fill(new Engine(), model(1, 20, 9).documents)
     expect(writer.search(compileQuery(clauses(4096), statistics), { k: 1 }).total).toBe(20)
     expect(() => compileQuery(clauses(4097), statistics)).toThrow(expect.objectContaining({ code: "INVALID_QUERY" }))
+    const words = Array.from({ length: 4097 }, (_, offset) => ({ term: "w0", offset }))
+    const phrase: Query = { kind: "phrase", fields: [{ field: BODY, weight: 1 }], terms: words, boost: 1 }
+    expect(() => compileQuery(phrase, statistics)).toThrow(expect.objectContaining({ code: "INVALID_QUERY" }))
   })
 
   test.each([-1, Number.NaN, Infinity])("a boost of %d is an error", (boost) => {
