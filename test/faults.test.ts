@@ -115,6 +115,24 @@ test.each(FAULTS)("a $kind at any operation loses nothing acknowledged and leave
   expect(hits).toBeGreaterThan(operations / 2)
 })
 
+test("a collection that was replaced and then deleted never comes back, whatever failed on the way", async () => {
+  for (const fault of [FAULTS[1], { kind: "tear", part: 1 }] as Fault[]) {
+    for (let at = 0, after = 1; at < after; at++) {
+      const storage = new FaultyStorage()
+      const prism = await Prism.openStorage(storage, runtime)
+      await (await prism.createCollection("c", SCHEMA)).add({ id: "a", fields: { title: "old" } })
+      const before = storage.operationCount
+      storage.failAt(at, fault)
+      await prism.restore(streamOf(second), { target: "c", mode: "replace" }).catch(() => undefined)
+      after = Math.max(after, storage.operationCount - before)
+      await prism.deleteCollection("c")
+      const again = await Prism.openStorage(await FaultyStorage.from(storage), runtime)
+      expect(await stateOf(again), `${fault.kind} at operation ${at}`).toEqual({})
+      await again.close()
+    }
+  }
+})
+
 test("a full disk refuses the write and goes on serving what is there", async () => {
   const storage = new FaultyStorage()
   const prism = await Prism.openStorage(storage, runtime)

@@ -3,7 +3,14 @@ import { analyze } from "../engine/analyzer.ts"
 import { Engine } from "../engine/engine.ts"
 import { readManifest, type SegmentEntry } from "../storage/manifest.ts"
 import { type ExportOptions, type ExportReport, exportPortable } from "./archive.ts"
-import { type CheckedDocument, DocumentChecker, type DocumentInput, indexFields, parseFields } from "./document.ts"
+import {
+  type CheckedDocument,
+  checkId,
+  DocumentChecker,
+  type DocumentInput,
+  indexFields,
+  parseFields,
+} from "./document.ts"
 import { compareSchemas, parseSchema, type Schema, type VectorBackend } from "./schema.ts"
 import { planSearch, type SearchRequest, type SearchResponse, type SearchResult } from "./search-request.ts"
 import { searchSegments } from "./searcher.ts"
@@ -54,7 +61,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     this.#engine = engine
     this.#files = files
     this.#writer = writer
-    this.#checker = new DocumentChecker(schema)
+    this.#checker = new DocumentChecker(schema, { collection: name })
     this.#hiddenFields = (schema.text?.fields ?? []).filter(({ stored }) => !stored).map((field) => field.name)
   }
 
@@ -68,7 +75,13 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
       fields: indexFields(schema),
       vector: schema.vector && vectorShape(schema.vector),
     }
-    return new Collection(name, schema, engine, files, await CollectionWriter.open(files, manifest, schema, shape))
+    return new Collection(
+      name,
+      schema,
+      engine,
+      files,
+      await CollectionWriter.open(name, files, manifest, schema, shape),
+    )
   }
 
   /** Adds documents, each replacing the one with its id. Resolves once all of them are durable; the next search sees
@@ -104,8 +117,9 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     await this.#writer.commit(documents.map((document) => ({ kind: "put", document })))
   }
 
-  /** The document with this id, or undefined. */
+  /** The document with this id, or undefined. INVALID_DOCUMENT or LIMIT_EXCEEDED for what no id can be. */
   async get(id: string): Promise<Document<Fields> | undefined> {
+    checkId(id)
     const segments = this.#retain()
     try {
       for (const segment of segments.toReversed()) {
@@ -126,9 +140,11 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     return this.#writer.segments.some((segment) => segment.find(id) !== undefined)
   }
 
-  /** Deletes documents by id, durably. Resolves to how many of them were there. */
+  /** Deletes documents by id, durably. Resolves to how many of them were there. INVALID_DOCUMENT or LIMIT_EXCEEDED for
+   *  what no id can be; then none is deleted. */
   async delete(ids: string | readonly string[]): Promise<number> {
-    const list = typeof ids === "string" ? [ids] : ids
+    const list = Array.isArray(ids) ? (ids as readonly string[]) : [ids as string]
+    for (const id of list) checkId(id)
     return await this.#writer.commit(list.map((id) => ({ kind: "delete", id })))
   }
 
@@ -154,7 +170,8 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     }
   }
 
-  /** Every document in the order in which it was last written, as of the call; writes go on meanwhile. */
+  /** Every document in the order in which it was last written, as of the first one asked for; writes go on
+   *  meanwhile. */
   async *documents(): AsyncIterable<Document<Fields>> {
     const view = await this.#writer.pin()
     try {
@@ -199,12 +216,21 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     }
   }
 
-  /** Reads every file of the current generation and compares it with the manifest. CORRUPT names the file. */
+  /** Reads every file of the current generation and compares it with the manifest. CHECKSUM_MISMATCH or CORRUPT names the
+   *  file. */
   async verify(): Promise<{ files: number; bytes: number }> {
     const { storage, directory, createSha256 } = this.#files
+    let count = 0
     let bytes = 0
-    const files = this.#writer.files
-    for (const entry of files) {
+    for (const entry of this.#writer.files) {
+      if ((await storage.size(`${directory}/${entry.path}`)) === undefined) {
+        // A checkpoint may have replaced it since the list was made.
+        if (!this.#writer.files.includes(entry)) continue
+        throw new PrismError("CORRUPT", `segment file ${entry.path} is missing`, {
+          place: entry.path,
+          hint: "restore the collection from its last export",
+        })
+      }
       await using file = await storage.open(`${directory}/${entry.path}`)
       const sha256 = createSha256()
       const step = 1 << 20
@@ -217,9 +243,10 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
           hint: "restore the collection from its last export",
         })
       }
+      count++
       bytes += file.size
     }
-    return { files: files.length, bytes }
+    return { files: count, bytes }
   }
 
   /** SCHEMA_CONFLICT where documents of the other schema cannot be merged into this one. */
@@ -240,10 +267,12 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
 
   /** Seals what is in memory and closes; for a staged collection about to be moved. Resolves to its segments. */
   async sealAndClose(): Promise<readonly SegmentEntry[]> {
-    await this.checkpoint()
-    const { segments } = await readManifest(this.#files.storage, this.#files.directory)
-    await this.close()
-    return segments
+    try {
+      await this.checkpoint()
+      return (await readManifest(this.#files.storage, this.#files.directory)).segments
+    } finally {
+      await this.close({ fold: false })
+    }
   }
 
   /** Takes over the segments of a staged, closed collection; see CollectionWriter.adopt. */
@@ -251,8 +280,13 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     return await this.#writer.adopt(directory, segments)
   }
 
-  async close(): Promise<void> {
-    await this.#writer.close()
+  get isClosed(): boolean {
+    return this.#writer.isClosed
+  }
+
+  /** Waits for the writes that were begun. A long log is folded, so that the next open is quick; `fold: false` leaves it. */
+  async close(options: { fold?: boolean } = {}): Promise<void> {
+    await this.#writer.close(options)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -266,7 +300,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   }
 
   #retain(): readonly Segment[] {
-    return this.#writer.openSegments().map((segment) => segment.retain())
+    return this.#writer.segments.map((segment) => segment.retain())
   }
 
   /** The fields that a search shows: all but those that the schema declares as not stored. */

@@ -498,7 +498,8 @@ function oneVector(
   return vector
 }
 
-function checkId(id: unknown): string {
+/** INVALID_DOCUMENT or LIMIT_EXCEEDED for what cannot be the id of a document. */
+export function checkId(id: unknown): string {
   if (id === undefined) {
     throw new PrismError("INVALID_DOCUMENT", "the document has no id", {
       hint: 'give every document an "id" of its own',

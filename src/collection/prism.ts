@@ -1,4 +1,5 @@
 import { assert, PrismError } from "../base/errors.ts"
+import { settleAll } from "../base/settle.ts"
 import { closest } from "../base/similar.ts"
 import type { Runtime } from "../runtime.ts"
 import { MemoryStorage } from "../storage/memory-storage.ts"
@@ -35,9 +36,11 @@ export class Prism implements AsyncDisposable {
   readonly #storage: Storage
   readonly #runtime: Pick<Runtime, "createSha256">
   readonly #lock: StorageLock
-  readonly #open = new Map<string, Promise<Collection>>()
+  readonly #open = new Map<string, Collection>()
+  /** The last task that each name waits for; see `#inTurn`. */
+  readonly #turns = new Map<string, Promise<unknown>>()
   #stagingNumber = 0
-  #closed = false
+  #closing: Promise<void> | undefined
 
   private constructor(storage: Storage, runtime: Pick<Runtime, "createSha256">, lock: StorageLock) {
     this.#storage = storage
@@ -55,8 +58,7 @@ export class Prism implements AsyncDisposable {
       await recoverFolders(storage)
       return new Prism(storage, runtime, lock)
     } catch (error) {
-      await lock?.release()
-      await storage.close()
+      await settleAll([async () => await lock?.release(), () => storage.close()]).catch(() => undefined)
       throw error
     }
   }
@@ -67,29 +69,27 @@ export class Prism implements AsyncDisposable {
     this.#assertOpen()
     checkCollectionName(name)
     const parsed = parseSchema(schema, { from: "user" })
-    if (await this.#exists(name)) throw exists(name)
-    const staged = await this.#stage(parsed)
-    try {
-      await this.#publish(staged, name)
-    } catch (error) {
-      await this.#discard(staged)
-      throw error
-    }
-    return await this.collection(name)
+    return await this.#inTurn(name, async () => {
+      if (await this.#exists(name)) throw exists(name)
+      const staged = await this.#stage(parsed)
+      try {
+        await this.#publish(staged, name)
+      } catch (error) {
+        await this.#discard(staged)
+        throw error
+      }
+      return await this.#opened(name)
+    })
   }
 
-  /** The collection of that name, opened at its first use. COLLECTION_NOT_FOUND suggests a similar name. */
+  /** The collection of that name, opened at its first use and after it was closed. COLLECTION_NOT_FOUND suggests a
+   *  similar name. */
   async collection(name: string): Promise<Collection> {
     this.#assertOpen()
     checkCollectionName(name)
-    let opening = this.#open.get(name)
-    if (!opening) {
-      opening = this.#openCollection(name)
-      this.#open.set(name, opening)
-      // A failed opening is not remembered: the next call tries again.
-      opening.catch(() => this.#open.delete(name))
-    }
-    return await opening
+    const open = this.#open.get(name)
+    if (open && !open.isClosed) return open
+    return await this.#inTurn(name, () => this.#opened(name))
   }
 
   /** Sorted by name. */
@@ -105,8 +105,13 @@ export class Prism implements AsyncDisposable {
   async listCollections(): Promise<CollectionSummary[]> {
     const summaries: CollectionSummary[] = []
     for (const name of await this.collectionNames()) {
-      const { document_count, size_bytes, backends } = await (await this.collection(name)).stats()
-      summaries.push({ name, document_count, size_bytes, backends })
+      const summary = await this.#inTurn(name, async () => {
+        // It may have been deleted since the names were read.
+        if (!(await this.#exists(name))) return undefined
+        const { document_count, size_bytes, backends } = await (await this.#opened(name)).stats()
+        return { name, document_count, size_bytes, backends }
+      })
+      if (summary) summaries.push(summary)
     }
     return summaries
   }
@@ -115,11 +120,14 @@ export class Prism implements AsyncDisposable {
   async deleteCollection(name: string): Promise<void> {
     this.#assertOpen()
     checkCollectionName(name)
-    if (!(await this.#exists(name))) throw await this.#notFound(name)
-    await this.#unload(name)
-    const trash = `${TRASH}/${this.#unique()}`
-    await this.#moveDurably(`${COLLECTIONS}/${name}`, trash)
-    await this.#storage.removeDirectory(trash)
+    await this.#inTurn(name, async () => {
+      if (!(await this.#exists(name))) throw await this.#notFound(name)
+      await this.#unload(name)
+      await this.#forgetReplaced(name)
+      const trash = `${TRASH}/${this.#unique()}`
+      await this.#moveDurably(`${COLLECTIONS}/${name}`, trash)
+      await this.#storage.removeDirectory(trash)
+    })
   }
 
   /** Reads a portable archive into a collection, which appears whole or not at all: it is staged beside the live data,
@@ -147,12 +155,18 @@ export class Prism implements AsyncDisposable {
         },
       })
       const name = restored.report.collection
-      assert(staged !== undefined, "a restore ends without having begun")
+      const directory = staged
+      assert(directory !== undefined, "a restore ends without having begun")
       const segments = await restored.staged.sealAndClose()
-      if (mode === "merge" && (await this.#exists(name))) {
-        await (await this.collection(name)).adopt(staged, segments)
-        await this.#storage.removeDirectory(staged)
-      } else await this.#publish(staged, name, mode === "replace")
+      await this.#inTurn(name, async () => {
+        if (mode === "merge" && (await this.#exists(name))) {
+          const collection = await this.#opened(name)
+          // Another one may have taken the name while the archive was read.
+          collection.assertSameSchema(restored.staged.schema)
+          await collection.adopt(directory, segments)
+          await this.#discard(directory)
+        } else await this.#publish(directory, name, mode === "replace")
+      })
       return restored.report
     } catch (error) {
       if (staged !== undefined) await this.#discard(staged)
@@ -165,36 +179,62 @@ export class Prism implements AsyncDisposable {
     return await verifyArchive(source, options, this.#runtime.createSha256)
   }
 
-  /** Closes every collection, then gives the lock back. */
+  /** Closes every collection, then gives the lock back. Twice is fine. */
   async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    const failures: unknown[] = []
-    for (const opening of this.#open.values()) {
-      try {
-        await (await opening).close()
-      } catch (error) {
-        failures.push(error)
-      }
-    }
+    this.#closing ??= this.#close()
+    await this.#closing
+  }
+
+  async #close(): Promise<void> {
+    // What moves collections ends first: the lock is for it.
+    while (this.#turns.size > 0) await Promise.all(this.#turns.values())
+    const collections = [...this.#open.values()]
     this.#open.clear()
-    await this.#lock.release()
-    await this.#storage.close()
-    if (failures.length > 0) throw failures[0]
+    await settleAll([
+      ...collections.map((collection) => () => collection.close()),
+      () => this.#lock.release(),
+      () => this.#storage.close(),
+    ])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  async #openCollection(name: string): Promise<Collection> {
+  /** Runs what opens, publishes or removes the collection of a name after what does so already: nobody opens a folder
+   *  that is on its way out, and of two that want the name one is told. */
+  async #inTurn<T>(name: string, task: () => Promise<T>): Promise<T> {
+    const run = (this.#turns.get(name) ?? Promise.resolve()).then(async () => {
+      this.#assertOpen()
+      return await task()
+    })
+    const turn = run.then(
+      () => undefined,
+      () => undefined,
+    )
+    this.#turns.set(name, turn)
+    void turn.then(() => {
+      if (this.#turns.get(name) === turn) this.#turns.delete(name)
+    })
+    return await run
+  }
+
+  /** The open collection of that name; only in its turn. */
+  async #opened(name: string): Promise<Collection> {
+    const open = this.#open.get(name)
+    if (open && !open.isClosed) return open
+    this.#open.delete(name)
+    // Whoever closed it hears of what fails there; its files are free afterwards.
+    await open?.close().catch(() => undefined)
     if (!(await this.#exists(name))) throw await this.#notFound(name)
-    return await Collection.open(name, {
+    const collection = await Collection.open(name, {
       storage: this.#storage,
       directory: `${COLLECTIONS}/${name}`,
       createSha256: this.#runtime.createSha256,
       durable: true,
     })
+    this.#open.set(name, collection)
+    return collection
   }
 
   /** Writes an empty collection into a staging folder. */
@@ -218,22 +258,33 @@ export class Prism implements AsyncDisposable {
     if (there && !replace) throw exists(name)
     // A crash between the two renames leaves the old collection in the trash under its name: start-up puts it back.
     const replaced = `${TRASH}/${REPLACED_PREFIX}${name}`
-    if (there) {
-      await this.#moveDurably(live, replaced)
-    }
+    if (there) await this.#forgetReplaced(name)
     try {
+      if (there) await this.#moveDurably(live, replaced)
       await this.#storage.rename(staged, live)
     } catch (error) {
-      if (there) await this.#storage.rename(replaced, live)
+      // Where the old one cannot be put back either, the next start does it; the first error is the one to tell.
+      if (there && !(await this.#exists(name).catch(() => true))) {
+        await this.#moveDurably(replaced, live).catch(() => undefined)
+      }
       throw error
     }
     await this.#storage.syncDirectory(COLLECTIONS)
-    if (there) await removeReplaced(this.#storage, name, this.#unique())
+    // The new one is live whatever becomes of the old one: what is left of it goes with the next change.
+    if (there) await removeReplaced(this.#storage, name, this.#unique()).catch(() => undefined)
   }
 
-  /** Moves a folder out of the live ones. A rename changes two folders, and both must know it. */
-  async #moveDurably(live: string, trash: string): Promise<void> {
-    await this.#storage.rename(live, trash)
+  /** What an earlier replacement could not remove must not come back in place of what goes now. */
+  async #forgetReplaced(name: string): Promise<void> {
+    const trash = await this.#storage.list(TRASH)
+    if (trash.some((entry) => entry.name === REPLACED_PREFIX + name)) {
+      await removeReplaced(this.#storage, name, this.#unique())
+    }
+  }
+
+  /** Moves a folder from the live ones into the trash, or back. A rename changes two folders, and both must know it. */
+  async #moveDurably(from: string, to: string): Promise<void> {
+    await this.#storage.rename(from, to)
     await this.#storage.syncDirectory(TRASH)
     await this.#storage.syncDirectory(COLLECTIONS)
   }
@@ -243,11 +294,12 @@ export class Prism implements AsyncDisposable {
     await this.#storage.removeDirectory(directory).catch(() => undefined)
   }
 
+  /** Closes a collection that is about to be removed. Its log is not folded: a full disk must not keep anybody from
+   *  deleting. What fails here is no reason to keep it either. */
   async #unload(name: string): Promise<void> {
-    const opening = this.#open.get(name)
-    if (!opening) return
+    const open = this.#open.get(name)
     this.#open.delete(name)
-    await (await opening).close()
+    await open?.close({ fold: false }).catch(() => undefined)
   }
 
   async #exists(name: string): Promise<boolean> {
@@ -268,7 +320,7 @@ export class Prism implements AsyncDisposable {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw new PrismError("CLOSED", "this Prism is closed", { hint: "open it again" })
+    if (this.#closing) throw new PrismError("CLOSED", "this Prism is closed", { hint: "open it again" })
   }
 }
 

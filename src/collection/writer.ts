@@ -1,4 +1,5 @@
 import { PrismError } from "../base/errors.ts"
+import { settleAll } from "../base/settle.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import type { Sha256 } from "../runtime.ts"
 import { DocumentStoreReader, DocumentStoreWriter } from "../storage/document-store.ts"
@@ -54,6 +55,8 @@ export interface PinnedView {
  *  they were called; those that wait together share one frame of the log and so one sync. */
 export class CollectionWriter {
   readonly schema: Schema
+  /** For messages. */
+  readonly #name: string
   readonly #files: CollectionFiles
   readonly #shape: SegmentShape
   #manifest: Manifest
@@ -65,14 +68,16 @@ export class CollectionWriter {
   #tail: Promise<unknown> = Promise.resolve()
   /** Set when memory may no longer equal the log; only opening the collection again repairs that. */
   #broken: unknown
-  #closed = false
+  #closing: Promise<void> | undefined
 
   private constructor(
+    name: string,
     files: CollectionFiles,
     schema: Schema,
     shape: SegmentShape,
     state: { manifest: Manifest; sealed: SealedSegment[]; ram: RamSegment; wal: WalWriter },
   ) {
+    this.#name = name
     this.#files = files
     this.schema = schema
     this.#shape = shape
@@ -103,6 +108,7 @@ export class CollectionWriter {
 
   /** Opens what the manifest names, removes what it does not, and replays the log. */
   static async open(
+    name: string,
     files: CollectionFiles,
     manifest: Manifest,
     schema: Schema,
@@ -123,23 +129,33 @@ export class CollectionWriter {
         apply(segments, ram, replayed(checker, operation), location)
       }
       const wal = await WalWriter.resume(storage, replay, { durable: files.durable })
-      return new CollectionWriter(files, schema, shape, { manifest, sealed, ram, wal })
+      return new CollectionWriter(name, files, schema, shape, { manifest, sealed, ram, wal })
     } catch (error) {
-      await ram?.release()
-      for (const segment of sealed) await segment.release()
+      await releaseAll(ram ? [...sealed, ram] : sealed).catch(() => undefined)
+      if (error instanceof PrismError && error.code === "FILE_NOT_FOUND") {
+        throw new PrismError("CORRUPT", `a file of collection "${name}" is missing: ${error.place}`, {
+          hint: "restore the collection from its last export",
+          cause: error,
+          ...(error.place === undefined ? {} : { place: error.place }),
+        })
+      }
       throw error
     }
   }
 
-  /** Segments in the order in which their documents were written; the RAM segment is the last. */
-  get segments(): readonly Segment[] {
-    return [...this.#sealed, this.#ram]
+  get isClosed(): boolean {
+    return this.#closing !== undefined
   }
 
-  /** The same, for a reader: CLOSED once the writer is closed, but no error after a failed write. */
-  openSegments(): readonly Segment[] {
-    if (this.#closed) throw this.#closedError()
-    return this.segments
+  /** Segments in the order in which their documents were written; the RAM segment is the last. CLOSED once the writer
+   *  is closed, but no error after a failed write: what was acknowledged can still be read. */
+  get segments(): readonly Segment[] {
+    if (this.isClosed) throw this.#closedError()
+    return this.#allSegments
+  }
+
+  get #allSegments(): readonly Segment[] {
+    return [...this.#sealed, this.#ram]
   }
 
   get documentCount(): number {
@@ -156,6 +172,7 @@ export class CollectionWriter {
 
   /** Files of the current generation, the log left out. */
   get files(): readonly FileEntry[] {
+    if (this.isClosed) throw this.#closedError()
     return this.#manifest.segments.flatMap(({ files }) => Object.values(files) as FileEntry[])
   }
 
@@ -178,26 +195,29 @@ export class CollectionWriter {
   /** Folds the log into an immutable segment and drops it. Nothing to fold: nothing is written. */
   async checkpoint(): Promise<void> {
     this.#assertUsable()
-    await this.#exclusive(() => this.#checkpoint())
+    await this.#exclusive(async () => {
+      this.#assertWhole()
+      await this.#checkpoint()
+    })
   }
 
   /** Holds the segments and their live documents as they are now, for a reader that goes on across writes. */
   async pin(): Promise<PinnedView> {
-    this.#assertUsable()
+    if (this.isClosed) throw this.#closedError()
     return await this.#exclusive(async () => {
-      const segments = this.segments.map((segment) => ({
-        segment: segment.retain(),
-        live: copyOfLive(segment, this.#shape.engine),
-      }))
-      return {
-        segments,
-        documentCount: segments.reduce((sum, { live }) => sum + live.count, 0),
-        close: async () => {
-          for (const { segment, live } of segments) {
-            live.close()
-            await segment.release()
-          }
-        },
+      const segments: { segment: Segment; live: DocSet }[] = []
+      const close = async () => {
+        for (const { live } of segments) live.close()
+        await releaseAll(segments.map(({ segment }) => segment))
+      }
+      try {
+        for (const segment of this.#allSegments) {
+          segments.push({ live: copyOfLive(segment, this.#shape.engine), segment: segment.retain() })
+        }
+        return { segments, documentCount: segments.reduce((sum, { live }) => sum + live.count, 0), close }
+      } catch (error) {
+        await close()
+        throw error
       }
     })
   }
@@ -208,6 +228,7 @@ export class CollectionWriter {
   async adopt(directory: string, entries: readonly SegmentEntry[]): Promise<number> {
     this.#assertUsable()
     return await this.#exclusive(async () => {
+      this.#assertWhole()
       await this.#checkpoint()
       const { storage } = this.#files
       const moved: SegmentEntry[] = []
@@ -251,7 +272,7 @@ export class CollectionWriter {
         this.#sealed = [...this.#sealed, ...opened]
         return replaced
       } catch (error) {
-        for (const segment of opened) await segment.release()
+        await releaseAll(opened).catch(() => undefined)
         await this.#discardUnnamedFiles()
         throw error
       } finally {
@@ -260,19 +281,20 @@ export class CollectionWriter {
     })
   }
 
-  /** Lets go of everything after the writes that wait. A long log is folded first, so that the next open is quick. */
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    await this.#exclusive(async () => {
-      try {
-        if (this.#broken === undefined && this.#ram.storedBytes > CLOSE_CHECKPOINT_BYTES) await this.#checkpoint()
-      } finally {
-        await this.#wal.close()
-        await this.#ram.release()
-        for (const segment of this.#sealed) await segment.release()
-      }
+  /** Lets go of everything after the writes that wait. A long log is folded first, so that the next open is quick, unless
+   *  `fold` is false. Every call resolves when it is done. */
+  async close(options: { fold?: boolean } = {}): Promise<void> {
+    this.#closing ??= this.#exclusive(async () => {
+      const fold = options.fold !== false && this.#ram.storedBytes > CLOSE_CHECKPOINT_BYTES
+      await settleAll([
+        async () => {
+          if (fold && this.#broken === undefined) await this.#checkpoint()
+        },
+        () => this.#wal.close(),
+        () => releaseAll(this.#allSegments),
+      ])
     })
+    await this.#closing
   }
 
   /** Runs tasks one after another; a failed one does not stop the next. */
@@ -282,15 +304,17 @@ export class CollectionWriter {
     return await run
   }
 
-  get #name(): string {
-    return this.#files.directory.slice(this.#files.directory.lastIndexOf("/") + 1)
+  #assertUsable(): void {
+    if (this.isClosed) throw this.#closedError()
+    this.#assertWhole()
   }
 
-  #assertUsable(): void {
-    if (this.#closed) throw this.#closedError()
+  /** Once more when a task's turn has come: one before it may have failed. Then nobody knows which log the manifest on
+   *  the disk names, and what would be written to this one might never be replayed. */
+  #assertWhole(): void {
     if (this.#broken !== undefined) {
       throw new PrismError("READ_ONLY", `collection "${this.#name}" takes no writes after an error`, {
-        hint: "open it again: what was acknowledged is safe",
+        hint: "close it and open it again: what was acknowledged is safe",
         cause: this.#broken,
       })
     }
@@ -306,12 +330,13 @@ export class CollectionWriter {
     let replaced = 0
     let failure: { error: unknown } | undefined
     try {
+      this.#assertWhole()
       while (replacedAfter.length < operations.length) {
         const frame = await this.#nextFrame(operations, replacedAfter.length)
         const locations = await this.#append(frame)
         try {
           frame.forEach((operation, place) => {
-            if (apply(this.segments, this.#ram, operation, locations[place] as WalLocation)) replaced++
+            if (apply(this.#allSegments, this.#ram, operation, locations[place] as WalLocation)) replaced++
             replacedAfter.push(replaced)
           })
         } catch (error) {
@@ -341,6 +366,12 @@ export class CollectionWriter {
     for (; end < operations.length && end - first < FRAME_OPERATIONS_MAX; end++) {
       const operation = operations[end] as WriteOperation
       if (operation.kind === "delete") continue
+      if (this.#shape.engine.memoryInUse > ENGINE_BYTES_MAX) {
+        if (end > first) break
+        throw new PrismError("LIMIT_EXCEEDED", `the index of collection "${this.#name}" has no room in memory`, {
+          hint: "spread the documents over several collections",
+        })
+      }
       const size = documentBytes(operation.document)
       if (this.#ram.isFullFor(bytes + size, documents + 1)) {
         if (end > first) break
@@ -518,12 +549,20 @@ export class CollectionWriter {
   }
 }
 
+/** No document is taken when the engine holds more. What lies between this and the 4 GiB of its memory is for sealing a
+ *  segment and for searching: a document must never be in the log that the next open has no room to replay. */
+const ENGINE_BYTES_MAX = 3 * 1024 * 1024 * 1024
+
 /** A log longer than this is folded at close. Smaller ones are cheaper to replay (text alone at > 20 MB/s) than a tiny
  *  segment is to keep. */
 const CLOSE_CHECKPOINT_BYTES = 4 * 1024 * 1024
 
 function walPath(number: number): string {
   return `wal-${String(number).padStart(6, "0")}.log`
+}
+
+async function releaseAll(segments: readonly Segment[]): Promise<void> {
+  await settleAll(segments.map((segment) => () => segment.release()))
 }
 
 /** Applies one operation; true if a live document of that id was there. */
