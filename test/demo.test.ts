@@ -1,4 +1,5 @@
 import { expect, test } from "vitest"
+import { firstDifference } from "../demo/questions.mjs"
 import { scanVectors, WordVectors, wordsOf } from "../demo/word-vectors.mjs"
 import { parseSynset } from "../demo/wordnet.mjs"
 
@@ -78,4 +79,32 @@ test("a text's vector is the mean of its words' vectors, frequent words weighing
 
 test("words keep their inner marks and lose the others", () => {
   expect(wordsOf("Mother-in-law's U.S. (1990s), don't")).toEqual(["mother-in-law's", "u.s", "1990s", "don't"])
+})
+
+test("an answer is the same only with the same documents, order, scores and count", () => {
+  const answer = (results: [id: string, score: number][], total: number) => ({
+    question: { how: "text" as const, ask: "dog" },
+    response: {
+      results: results.map(([id, score]) => ({ id, score, fields: { title: id } })),
+      total,
+      latency_ms: total,
+    },
+  })
+  const before = [
+    answer([["a", 1]], 1),
+    answer(
+      [
+        ["a", 2],
+        ["b", 1.5],
+      ],
+      7,
+    ),
+  ]
+  const second = (...results: [string, number][]) => [answer([["a", 1]], 1), answer(results, 7)]
+  expect(firstDifference(before, second(["a", 2], ["b", 1.5]))).toBe(-1)
+  expect(firstDifference(before, second(["b", 1.5], ["a", 2]))).toBe(1)
+  expect(firstDifference(before, second(["a", 2], ["b", 1.5000000000000002]))).toBe(1)
+  expect(firstDifference(before, second(["a", 2]))).toBe(1)
+  expect(firstDifference(before, [answer([["a", 1]], 2), ...second().slice(1)])).toBe(0)
+  expect(firstDifference(before, before.slice(0, 1))).toBe(1)
 })
