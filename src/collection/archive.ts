@@ -138,6 +138,11 @@ async function* documentLines(
   onProgress?.({ stage, unit: "documents", done, total: view.documentCount })
 }
 
+/** The same stream; an abort is an error of it at once, also while its source has nothing to give, and cancels the source. */
+function abortable(source: ReadableStream<Uint8Array>, signal: AbortSignal | undefined): ReadableStream<Uint8Array> {
+  return signal ? source.pipeThrough(new TransformStream<Uint8Array, Uint8Array>(), { signal }) : source
+}
+
 /** Who makes the collection that a restore fills. */
 export interface RestoreHost {
   readonly createSha256: () => Sha256
@@ -153,7 +158,7 @@ export async function restorePortable(
   host: RestoreHost,
 ): Promise<{ staged: Collection; report: RestoreReport }> {
   const { signal, onProgress, onBadLine } = options
-  await using reader = await PortableReader.open(source, {
+  await using reader = await PortableReader.open(abortable(source, signal), {
     createSha256: host.createSha256,
     ...(options.lineBytesMax === undefined ? {} : { lineBytesMax: options.lineBytesMax }),
   })
@@ -246,7 +251,7 @@ export async function verifyArchive(
   options: VerifyOptions,
   createSha256: () => Sha256,
 ): Promise<VerifyReport> {
-  await using reader = await PortableReader.open(source, { createSha256 })
+  await using reader = await PortableReader.open(abortable(source, options.signal), { createSha256 })
   let refusal: PrismError | undefined
   for await (const lines of reader) {
     options.signal?.throwIfAborted()

@@ -384,6 +384,32 @@ describe("archives", () => {
     expect(await prism.collectionNames()).toEqual(["goods"])
   })
 
+  test("an abort ends a restore whose source has stalled, and cancels the source", async () => {
+    const archive = await exported(goods)
+    for (const length of [0, archive.length - 10]) {
+      let cancelled: unknown
+      const stalled = new ReadableStream<Uint8Array>({
+        start: (controller) => {
+          if (length > 0) controller.enqueue(archive.slice(0, length))
+        },
+        cancel: (reason) => {
+          cancelled = reason
+        },
+      })
+      const controller = new AbortController()
+      const restoring = prism.restore(stalled, { target: "copy", signal: controller.signal })
+      // Where the source gave something, the restore waits for the rest with a collection staged.
+      while (length > 0 && (await storage.list("staging")).length === 0)
+        await new Promise((resolve) => setTimeout(resolve))
+      const reason = new Error("enough")
+      controller.abort(reason)
+      await expect(restoring).rejects.toBe(reason)
+      expect(cancelled).toBe(reason)
+    }
+    expect(await prism.collectionNames()).toEqual(["goods"])
+    expect(await storage.list("staging")).toEqual([])
+  })
+
   test("verify tells what a restore would say", async () => {
     const archive = await exported(goods)
     expect(await prism.verify(streamOf(archive))).toMatchObject({
