@@ -74,22 +74,32 @@ async function tryAcquire(
     const owner = parseOwner(found)
     if (!owner) throw locked(place, "unknown", undefined, self)
     const liveness = await judgeOwner(files, self, owner)
-    if (liveness !== "dead") throw locked(place, liveness, owner, self)
+    if (liveness !== "dead") {
+      // What one link of the chain says holds only while the chain leads there: a contender that steps back is no holder.
+      if (!(await leadsHere(files, chain))) return false
+      throw locked(place, liveness, owner, self)
+    }
     chain.push({ name, nonce: owner.nonce })
     name = `${LOCK_NAME}.${owner.nonce}`
     if (await files.publish(name, text)) break
   }
-  for (const link of chain) {
-    const found = await files.read(link.name)
-    if (found === undefined || parseOwner(found)?.nonce !== link.nonce) {
-      await files.remove(name)
-      return false
-    }
+  if (!(await leadsHere(files, chain))) {
+    await files.remove(name)
+    return false
   }
   await files.rename(name, LOCK_NAME)
   // Whoever still works on one of these finds that LOCK leads elsewhere and looks again.
   for (const leftover of await files.leftovers()) {
     if (leftover !== `${LOCK_NAME}.${nonce}`) await files.remove(leftover)
+  }
+  return true
+}
+
+/** Whether each link still names whom it named: whoever comes next in the chain is then the one who takes over. */
+async function leadsHere(files: LockFiles, chain: readonly { name: string; nonce: string }[]): Promise<boolean> {
+  for (const link of chain) {
+    const found = await files.read(link.name)
+    if (found === undefined || parseOwner(found)?.nonce !== link.nonce) return false
   }
   return true
 }

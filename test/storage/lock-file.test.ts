@@ -143,6 +143,35 @@ describe("under any order of steps and deaths", () => {
   test("where nobody dies, somebody wins", async () => {
     for (let seed = 1000; seed < 1200; seed++) expect((await run(seed, 3, 0)).wins).toBeGreaterThan(0)
   })
+
+  test("whom a refusal names is the one that wins", async () => {
+    for (let seed = 0; seed < 400; seed++) {
+      const random = new Random(seed)
+      const machine = new Machine()
+      const waiting: (() => void)[] = []
+      machine.pause = () => new Promise((resolve) => waiting.push(resolve))
+      machine.files.set(LOCK_NAME, renderOwner({ ...machine.identity(999), nonce: machine.nonce() }))
+      const pids = [1, 2, 3, 4]
+      for (const pid of pids) machine.start(pid)
+      const running = new Set(pids)
+      const outcomes = pids.map((pid) =>
+        acquire(machine, pid)
+          .then(
+            () => "won",
+            (error: unknown) => (error as PrismError).message,
+          )
+          .finally(() => running.delete(pid)),
+      )
+      while (running.size > 0) {
+        await new Promise((resolve) => setImmediate(resolve))
+        waiting.splice(random.below(Math.max(1, waiting.length)), 1)[0]?.()
+      }
+      const messages = await Promise.all(outcomes)
+      const winner = pids[messages.indexOf("won")]
+      expect(messages.filter((message) => message === "won")).toEqual(["won"])
+      expect(new Set(messages), `seed ${seed}`).toEqual(new Set(["won", `data is in use by process ${winner}`]))
+    }
+  })
 })
 
 test("a stale lock is taken over, with what takers that died left behind", async () => {
