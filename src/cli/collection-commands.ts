@@ -77,10 +77,19 @@ const list = command({
 const create = command({
   name: "create",
   description: "Make an empty collection",
-  details: ["The data directory is made where there is none (./data by default)."],
+  details: [
+    "A schema names the fields that are searched, each with a type: text (words), string (matched whole), i64, u64, f64, " +
+      "bool, date or bytes. A field may hold an array of its type. Fields of a document that the schema does not name are " +
+      "kept, but not searched. Vectors need the key backends.vector with embedding_field, dimension and distance (cosine, " +
+      "dot or euclidean).",
+    "The data directory is made where there is none (./data by default).",
+  ],
   examples: [
     ["prism collection create products --schema products.yaml", "from a schema in a file"],
-    ["generate-schema | prism collection create products --schema -", "from a schema on stdin"],
+    [
+      `echo '{"backends":{"text":{"fields":[{"name":"title","type":"text"}]}}}' | prism collection create products -s -`,
+      "from a schema on stdin, here the smallest",
+    ],
   ],
   args: {
     collection: NAME,
@@ -428,10 +437,14 @@ const verify = command({
     if (/[/\\]|\.(jsonl|enc|zst)$/.test(subject)) {
       throw new PrismError("FILE_NOT_FOUND", `There is no file ${subject}`, { hint: "check the path", place: subject })
     }
-    const report = await context.withPrism("existing", async (prism) => (await prism.collection(subject)).verify())
+    const { report, count } = await context.withPrism("existing", async (prism) => {
+      const opened = await prism.collection(subject)
+      return { report: await opened.verify(), count: (await opened.stats()).document_count }
+    })
     if (context.json) await context.printJson({ success: true, collection: subject, ...report })
     else {
-      const counted = `${plural(report.files, "file")}, ${formatBytes(report.bytes)}`
+      // A log is read at every opening; what is young is only there, and in no file yet.
+      const counted = `${plural(count, "document")}; the log, and ${plural(report.files, "file")} of ${formatBytes(report.bytes)}`
       await context.print(`Collection "${subject}" is whole: ${counted}`)
     }
     return 0
@@ -461,7 +474,7 @@ async function verifyFile(context: Context, path: string, progress: boolean | un
     [
       `${printable(archive.name)} is whole: ${counted} of collection "${collection}", ${formatBytes(size_bytes)}`,
       `Checksum of the documents: ${checksum}${checksum === "verified" ? "" : " (the archive has none)"}`,
-      `Header of the archive:     ${header}`,
+      `Header of the archive:     ${header}${header === "verified" ? "" : " (it has no checksum of its own)"}`,
       `SHA-256 of the file:       ${file_sha256}`,
     ].join("\n"),
   )

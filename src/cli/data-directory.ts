@@ -46,7 +46,7 @@ export async function requireDataDirectory(runtime: Runtime, option: string | un
   }
   const places = ["--data-dir", "PRISM_DATA_DIR", "./prism.toml", "/etc/prism/prism.toml", ...DEFAULT_DIRECTORIES]
   throw new PrismError("DATA_DIRECTORY_NOT_FOUND", `No data directory found; looked at ${places.join(", ")}`, {
-    hint: "name it with --data-dir DIR, or go to the folder that ./data is in",
+    hint: "name it with --data-dir DIR, or go to the folder that ./data is in; prism collection create makes a new one",
   })
 }
 

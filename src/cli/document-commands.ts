@@ -37,7 +37,7 @@ const importCommand = command({
   description: "Add documents, one JSON object a line",
   details: [
     'A line is {"id":"…","fields":{…},"vector":[…]} or {"id":"…","title":"…",…}. A document whose id is there already ' +
-      "is replaced. A bad line is refused by itself, with its number and the reason; the others come in, and the " +
+      "is replaced, all its fields. Fields that the schema does not name are kept, but not searched. A bad line is refused by itself, with its number and the reason; the others come in, and the " +
       "command ends with 8.",
     "Lines are taken in batches. Each batch is durable and searchable once it is done; of an id twice in one batch " +
       "the second is refused.",
@@ -336,16 +336,16 @@ const deleteCommand = command({
   args: { collection: COLLECTION, ids: IDS },
   async run(context, { collection, ids }) {
     const wanted = [...new Set(ids)]
-    const deleted = await context.withPrism("existing", async (prism) =>
-      (await prism.collection(collection)).delete(wanted),
-    )
+    const { deleted, missing } = await context.withPrism("existing", async (prism) => {
+      const opened = await prism.collection(collection)
+      const missing = wanted.filter((id) => !opened.has(id))
+      return { deleted: await opened.delete(wanted), missing }
+    })
     if (context.json)
       await context.printJson({ success: deleted === wanted.length, collection, documents_deleted: deleted })
     else if (deleted > 0) await context.print(`Deleted ${plural(deleted, "document")} from "${collection}"`)
-    if (deleted === wanted.length) return 0
-    if (wanted.length === 1) throw notFound(wanted, 1, collection)
-    const message = `${plural(wanted.length - deleted, "id")} of ${wanted.length} not found in "${collection}"`
-    throw new PrismError(deleted === 0 ? "DOCUMENT_NOT_FOUND" : "PARTIAL", message)
+    if (missing.length === 0) return 0
+    throw notFound(missing, wanted.length, collection)
   },
 })
 

@@ -64,7 +64,11 @@ export function parse(argv: readonly string[], root: Command): Parsed {
       const similar = closest(token, names)
       throw usageError(
         `Unknown command "${[...path.slice(1).map((command) => command.name), token].join(" ")}"`,
-        similar === undefined ? `the commands are ${names.join(", ")}` : `did you mean "${similar}"?`,
+        token === "help" || token === "version"
+          ? `write it as an option: ${spell(token === "help" ? path : [root])} --${token}`
+          : similar === undefined
+            ? `the commands are ${names.join(", ")}`
+            : `did you mean "${similar}"?`,
       )
     }
     path.push(next)
@@ -231,9 +235,10 @@ function checkOption(
   if (options.includes(value)) return
   if (Object.hasOwn(later, value)) throw usageError(later[value]!, `use ${shown} ${options.join(" or ")}`)
   const similar = closest(value, options)
+  const all = [options.slice(0, -1).join(", "), options.at(-1)].filter((part) => part !== "").join(" or ")
   throw usageError(
-    `${shown} takes ${options.join(" or ")}, not "${value}"`,
-    similar === undefined ? `use ${shown} ${options[0]}` : `did you mean "${similar}"?`,
+    `${shown} takes ${all}, not "${value}"`,
+    similar === undefined ? `for example ${options[0]}` : `did you mean "${similar}"?`,
   )
 }
 

@@ -74,9 +74,11 @@ function report(
       const members = { code, message, hint, place, ...(problems.length > 0 && { problems }) }
       terminal.stderr(`${JSON.stringify({ error: members })}\n`)
     } else if (!readerGone) {
-      const where = place === undefined || message.includes(place) ? "" : ` (${place})`
+      // Where several problems are listed, each has its own place; a single one may be the message already.
+      const where = place === undefined || problems.length > 1 || message.includes(place) ? "" : ` (${place})`
+      const listed = problems.filter((problem) => problems.length > 1 || !message.includes(problem.message))
       const lines = [`${label("Error:", 31)} ${printable(sentence(message, place) + where)}`]
-      for (const problem of problems.slice(0, PROBLEMS_SHOWN)) {
+      for (const problem of listed.slice(0, PROBLEMS_SHOWN)) {
         lines.push(`  ${printable(problem.place === "" ? problem.message : `${problem.place}: ${problem.message}`)}`)
       }
       if (problems.length > PROBLEMS_SHOWN) lines.push(`  … and ${problems.length - PROBLEMS_SHOWN} more`)
@@ -92,9 +94,9 @@ function report(
   return 1
 }
 
-/** A message with a capital letter, unless it starts with a name. */
+/** A message with a capital letter, unless it starts with a name, also the program's. */
 function sentence(message: string, place: string | undefined): string {
-  const startsWithWord = /^[a-z]+[ ,:]/.test(message) && (place === undefined || !message.startsWith(place))
+  const startsWithWord = /^(?!prism )[a-z]+[ ,:]/.test(message) && (place === undefined || !message.startsWith(place))
   return startsWithWord ? message[0]!.toUpperCase() + message.slice(1) : message
 }
 

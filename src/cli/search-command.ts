@@ -95,7 +95,10 @@ export const searchCommand = command({
   },
   async run(context, args) {
     if (args.query === undefined && args.vector === undefined) {
-      throw usageError("Nothing to search for", "give a QUERY, --vector, or both; the query *:* matches every document")
+      throw usageError(
+        `Nothing to search for in "${printable(args.collection)}"`,
+        "give the collection and a QUERY, --vector, or both; the query *:* matches every document",
+      )
     }
     const vector = args.vector === undefined ? undefined : await readVector(context, args.vector)
     const fields = args.fields
@@ -162,6 +165,9 @@ async function readVector(context: Context, given: string): Promise<number[]> {
   let name = "--vector"
   let text = given
   if (!given.trimStart().startsWith("[")) {
+    if (/^[-+.\d\seE]+,/.test(given)) {
+      throw usageError(`--vector is no JSON array: ${given}`, `write it in brackets: --vector '[${given}]'`)
+    }
     const input = await context.openInput(given)
     name = input.name
     text = await readText(chunksOf(input.stream), VECTOR_BYTES_MAX, name)

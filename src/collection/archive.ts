@@ -212,7 +212,11 @@ export async function restorePortable(
     const warnings = [...schema.warnings]
     if (schema.vector && withoutVector > 0) warnings.push(`${withoutVector} documents have no vector`)
     if (plainBytes > 0)
-      warnings.push(`${plainBytes} values of bytes fields were not base64 and were taken as UTF-8 text`)
+      warnings.push(
+        plainBytes === 1
+          ? "1 value of a bytes field was not base64 and was taken as UTF-8 text"
+          : `${plainBytes} values of bytes fields were not base64 and were taken as UTF-8 text`,
+      )
     if (schema.unknownKeys.length > 0)
       warnings.push(`schema keys kept but not known here: ${schema.unknownKeys.join(", ")}`)
     if (reader.header.unknownKeys.length > 0) {

@@ -79,6 +79,12 @@ const REQUEST_KEYS: readonly (keyof SearchRequest)[] = [
 
 /** Checks a request. INVALID_REQUEST names the key, INVALID_QUERY the column, DIMENSION_MISMATCH both dimensions. */
 export function planSearch(collection: string, schema: Schema, request: SearchRequest, analyze: Analyze): SearchPlan {
+  // Programs in JavaScript come here too.
+  if (typeof request !== "object" || request === null) {
+    throw new PrismError("INVALID_REQUEST", `a search takes an object, not ${JSON.stringify(request) ?? "nothing"}`, {
+      hint: 'for example search({ query: "moon" })',
+    })
+  }
   for (const key of Object.keys(request)) {
     if (!(REQUEST_KEYS as readonly string[]).includes(key)) {
       const similar = closest(key, REQUEST_KEYS)

@@ -150,6 +150,8 @@ describe("mistakes", () => {
     expect(mistake("document get x")).toContain("Missing -c NAME")
     expect(mistake("collection")).toContain("prism collection needs a command")
     expect(mistake("-q")).toContain("prism needs a command")
+    expect(mistake("collection help")).toContain("prism collection --help")
+    expect(mistake("version")).toContain("prism --version")
   })
 
   test("an option without its value, or with one that it does not take", () => {

@@ -225,7 +225,7 @@ describe("documents", () => {
     const deleted = await expectFailure(
       runtime.run("document", "delete", "-c", "products", "a", "x", "a"),
       8,
-      "1 id of 2",
+      'No document "x"',
     )
     expect(deleted.stdout).toBe('Deleted 1 document from "products"\n')
   })
@@ -388,6 +388,7 @@ describe("search", () => {
     await expectFailure(runtime.run("search", "products", "--vector", "[1,"), 2, "ot valid JSON", "--vector")
     await expectFailure(runtime.run("search", "products", "--vector", '["a"]'), 2, "not an array of numbers")
     await expectFailure(runtime.run("search", "products", "--vector", "none.json"), 3, "none.json")
+    await expectFailure(runtime.run("search", "products", "--vector", "-1,2"), 2, "--vector '[-1,2]'")
     await expectFailure(runtime.run("search", "products", "x", "--strategy", "best"), 2, "weighted or rrf")
   })
 })
@@ -665,6 +666,20 @@ describe("errors", () => {
       code: "INVALID_SCHEMA",
       problems: expect.any(Array) as unknown[],
     })
+  })
+
+  test("of a schema are said once, each at its place", async () => {
+    const runtime = await machine()
+    const shown = async (schema: string) => {
+      runtime.write("bad.yaml", schema)
+      return (await runtime.run("collection", "create", "x", "--schema", "bad.yaml")).stderr.split("\n")
+    }
+    const one = "backends: { text: { fields: [{ name: a, type: txt }] } }\n"
+    const place = "backends.text.fields[0].type (line 1)"
+    expect(await shown(one)).toEqual([`Error: ${place}: unknown type "txt", did you mean "text"?`, ""])
+    const two = await shown(one.replace("name: a", "nam: a"))
+    expect(two[0]).toMatch(/^Error: The schema has \d problems$/)
+    expect(two.filter((line) => line.startsWith(`  ${place}: `))).toHaveLength(1)
   })
 
   test("that are bugs say so, with the stack", async () => {

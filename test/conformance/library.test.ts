@@ -223,6 +223,7 @@ describe("search", () => {
   })
 
   test("a bad request names the key or the column", async () => {
+    expect((await refusal(goods.search("mouse" as never))).hint).toContain("query")
     expect((await refusal(goods.search({ limit: -1 }))).place).toBe("limit")
     expect((await refusal(goods.search({ qurey: "x" } as SearchRequest))).hint).toContain('"query"')
     expect((await refusal(goods.search({ vector: [1, 2] }))).code).toBe("DIMENSION_MISMATCH")
