@@ -7,7 +7,7 @@ import {
   COSINE, distanceArena, factorOf, LEVEL_MAX, linkArena, linkOffset, NONE, slotsAt, twinOf, VectorIndex, vectorRow,
 } from "./layout";
 import { distanceOfKey, EXPANDED, insertKey, keyAt, keyOf, ordinalOfKey, putKey } from "./pool";
-import { anyNearer, descend, ensureBuildPool, measureBatch, measureOne, newEpoch, searchLevel, see } from "./search";
+import { anyNearer, descendTo, ensureBuildPool, measureBatch, measureOne, newEpoch, searchLevel, see } from "./search";
 
 const FIRST_CAPACITY: u32 = 64;
 
@@ -136,9 +136,7 @@ function insert(index: VectorIndex, ordinal: u32, level: u32): void {
     const scale = factorOf(index, ordinal);
     const pool = index.pools;
     const top = min<u32>(level, index.topLevel);
-    let best = measureOne(index, q, scale, index.entry);
-    for (let above = index.topLevel; above > top; above--) best = descend(index, q, scale, best, above);
-    putKey(pool, 0, best);
+    putKey(pool, 0, descendTo(index, q, scale, top));
     let count: u32 = 1;
     // Nobody is linked to the vector before level 0 has shown whether it has a twin.
     for (let levels = top + 1; levels > 0; levels--) {

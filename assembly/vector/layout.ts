@@ -61,6 +61,7 @@ export const LEVEL_MAX: u32 = 15;
   distances: usize; // f32[2 * M_MAX + 4]
   visited: usize; // u16[capacity]: the epoch in which a vector was last seen
   epoch: u32;
+  sink: u32; // keeps loads whose only purpose is that they happened
   pools: usize; // i64[poolsLength]: pool.ts; grows with ef and k
   poolsLength: u32;
   ranked: usize; // in `pools`: what the last search found
