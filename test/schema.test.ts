@@ -94,7 +94,7 @@ describe("a schema", () => {
       distance: "cosine",
       hnswM: 16,
       hnswEfConstruction: 200,
-      hnswEfSearch: 100,
+      hnswEfSearch: 150,
     })
     assert.deepEqual(schema.hybrid, { defaultStrategy: "weighted", rrfK: 60, textWeight: 0.5, vectorWeight: 0.5 })
     assert.deepEqual(schema.systemFields, { indexedAt: false, documentBoost: false })

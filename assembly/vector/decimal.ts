@@ -5,9 +5,9 @@
 // multiple of 10^k, and at most one of 10^(k+1), which is shorter: compute v and the ends of its interval in units of
 // 10^k / 4, sticky in the last bit, and compare.
 //
-// Who reads the text parses it as f64, and rounds that to f32. Such double rounding matters where a decimal of at most 9
-// digits is so near to the middle between two f32 that its f64 is that middle. All 2³¹ middles were searched: that
-// happens at 254 of them, and changes the shortest decimal of two numbers alone, which are spelt out below.
+// Who reads the text parses it as f64, and rounds that to f32. Such double rounding matters where a decimal of at most
+// 9 digits is so near to the middle between two f32 that its f64 is that middle. All 2³¹ middles were searched: it
+// happens at some 250 of them, and changes the shortest decimal of two numbers alone, which are spelt out below.
 
 const MANTISSA_BITS: u32 = 23;
 const HIDDEN_BIT: u32 = 1 << MANTISSA_BITS;

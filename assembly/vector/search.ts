@@ -136,8 +136,8 @@ export function newEpoch(index: VectorIndex): u32 {
   return <u32>count;
 }
 
-/** Walks one level, always to the best neighbour, until none is better. What was seen in this epoch, on the levels above
- *  too, was no better than `best`. */
+/** Walks one level, always to the best neighbour, until none is better. What was seen in this epoch, on the levels
+ *  above too, was no better than `best`. */
 function descend(index: VectorIndex, q: usize, scale: f32, best: i64, level: u32, epoch: u32): i64 {
   const batch = index.batch;
   const distances = index.distances;
@@ -195,8 +195,10 @@ export function searchLevel(
   return count;
 }
 
-// What a search costs, in vectors measured; a vector in a scan costs less than one on a walk, which jumps in memory.
-// TODO: measured in wasm-bench
+// A walk measures about WALK_PER_EF vectors for each that its beam holds, counted in vectors of a scan, which are
+// cheaper: memory is read in order. Whichever costs less is done. Where both took the same time, this factor was, with
+// filters at random, k = 10 and ef 100 and 200: 30 on 100,000 word vectors (100-d), 15 to 20 on 62,436 embeddings
+// (384-d). So a scan begins below a share of sqrt(24 · ef / vectors): 15 to 28 % there. A scan besides is exact.
 const WALK_PER_EF: u32 = 24;
 
 @inline function isAccepted(index: VectorIndex, accept: usize, acceptLength: u32, ordinal: u32): bool {
