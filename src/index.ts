@@ -11,4 +11,5 @@ export type {
 export type { AddReport, Collection, CollectionStats, Document } from "./collection/collection.ts"
 export type { DocumentInput } from "./collection/document.ts"
 export type { CollectionSummary } from "./collection/prism.ts"
+export type { FieldInput, FieldsOf, SchemaInput } from "./collection/schema-types.ts"
 export type { SearchRequest, SearchResponse, SearchResult } from "./collection/search-request.ts"

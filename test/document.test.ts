@@ -172,7 +172,7 @@ describe("both shapes of a document mean the same", () => {
 
   test("a mixture of both is refused, nothing is guessed", () => {
     for (const call of [
-      () => check({ id: "a", fields: { text: "x" }, i64: 1 }),
+      () => check({ id: "a", fields: { text: "x" }, i64: 1 } as unknown as DocumentInput),
       () => line('{"id":"a","fields":{"text":"x"},"i64":1}'),
     ]) {
       assert.match(refusal(call).message, /"fields" beside "i64"/)

@@ -11,7 +11,7 @@ const SCHEMA = {
     text: { fields: [{ name: "title", type: "text" }] },
     vector: { embedding_field: "embedding", dimension: 2 },
   },
-}
+} as const
 
 /** Every collection with its document lines: what a user could lose. */
 type State = Record<string, string[]>

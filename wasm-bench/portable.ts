@@ -27,7 +27,7 @@ const SCHEMA = {
     },
     vector: { embedding_field: "embedding", dimension: DIMENSION },
   },
-}
+} as const
 
 const stages: Record<string, (...args: string[]) => Promise<unknown>> = {
   async index(folder = "") {

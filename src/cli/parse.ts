@@ -268,7 +268,8 @@ function canonical(
       if (arg.required !== false) throw usageError(`Missing ${labelOf(arg)}`, `usage: ${usageOf(path)}`)
       continue
     }
-    if (word === "") throw usageError(`${labelOf(arg)} is empty`, `usage: ${usageOf(path)}`)
+    // Ids are variadic, and the empty text is one: archives of 0.6 may hold it.
+    if (word === "" && !arg.variadic) throw usageError(`${labelOf(arg)} is empty`, `usage: ${usageOf(path)}`)
     if (arg.options !== undefined) checkOption(arg.valueHint, arg.options, {}, word)
     inPlace.push(word)
     if (arg.variadic) inPlace.push(...rest.splice(0))

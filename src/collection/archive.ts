@@ -1,4 +1,5 @@
 import { PrismError, type Problem } from "../base/errors.ts"
+import { letOthersRun } from "../base/let-others-run.ts"
 import { VERSION } from "../base/version.ts"
 import { encodeDocumentLine, measureLines, PortableReader, type Verified, writePortable } from "../formats/portable.ts"
 import type { Sha256 } from "../runtime.ts"
@@ -131,6 +132,7 @@ async function* documentLines(
     for await (const { docOrd, id, fieldsJson } of segment.scan(live)) {
       yield encodeDocumentLine(id, fieldsJson, segment.vector?.vectorJson(docOrd))
       if (++done % PROGRESS_STEP !== 0) continue
+      await letOthersRun()
       signal?.throwIfAborted()
       onProgress?.({ stage, unit: "documents", done, total: view.documentCount })
     }
@@ -205,6 +207,7 @@ export async function restorePortable(
         await staged.addChecked([...batch.values()])
         imported += batch.size
       }
+      await letOthersRun()
       onProgress?.({ stage: "restoring", unit: "bytes", done: reader.bytesRead, total: options.sizeBytes })
     }
     const { checksum, header, fileSha256 } = reader.report
@@ -268,6 +271,7 @@ export async function verifyArchive(
         refusal = badLine(error, line.lineNumber)
       }
     }
+    await letOthersRun()
     options.onProgress?.({ stage: "verifying", unit: "bytes", done: reader.bytesRead, total: options.sizeBytes })
   }
   const { checksum, header, documentCount, sizeBytes, fileSha256 } = reader.report

@@ -87,7 +87,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   /** Adds documents, each replacing the one with its id. Resolves once all of them are durable; the next search sees
    *  them. A bad document is refused by itself: then this rejects with INVALID_DOCUMENT (or the code that all problems
    *  share) and lists each in `problems`; the good ones are durable. Of one id twice the second is refused. */
-  async add(documents: DocumentInput | readonly DocumentInput[]): Promise<AddReport> {
+  async add(documents: DocumentInput<Fields> | readonly DocumentInput<Fields>[]): Promise<AddReport> {
     const list = Array.isArray(documents) ? (documents as readonly DocumentInput[]) : [documents as DocumentInput]
     const problems: Problem[] = []
     const ids = new Set<string>()

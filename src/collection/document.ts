@@ -23,10 +23,10 @@ import type { FieldType, Schema } from "./schema.ts"
 export { indexFields } from "./index-fields.ts"
 
 /** A document as a program gives it: its fields in an object of their own, or beside the id. */
-export type DocumentInput =
+export type DocumentInput<Fields = Record<string, unknown>> =
   | DocumentLine
-  | { readonly id: string; readonly fields?: Readonly<Record<string, unknown>>; readonly vector?: ArrayLike<number> }
-  | { readonly id: string; readonly [field: string]: unknown }
+  | { readonly id: string; readonly fields?: Readonly<Fields>; readonly vector?: ArrayLike<number> }
+  | ({ readonly id: string; readonly fields?: never } & Readonly<Fields>)
 
 /** A document that the schema accepts. */
 export interface CheckedDocument {

@@ -18,22 +18,26 @@ export interface FusedHit {
 /** Convex combination of normalised scores, each in 0..1 (Bruch, Gai & Ingber, arXiv:2210.11934, "TM2C2").
  *  Text has the theoretical minimum 0 and is divided by the best score of the query over all matches.
  *  Vectors: a cosine below 0 counts as 0, because mapping -1..1 onto 0..1 halves the spread of the half in which real
- *  embeddings lie (nDCG@10 on SciFact .709 so, .698 mapped); 1 / (1 + L2) is in range; a dot product has no bound and is divided
- *  by the best one. Weights are taken relative to their sum. */
+ *  embeddings lie (nDCG@10 on SciFact .709 so, .698 mapped); 1 / (1 + L2) is in range; a dot product has no bound and is
+ *  taken between the candidates' lowest, at most 0, and best. Weights are taken relative to their sum. */
 export function fuseWeighted(
   candidates: readonly Candidate[],
   options: { textWeight: number; vectorWeight: number; bestText: number; metric: Metric },
 ): FusedHit[] {
   const weightSum = options.textWeight + options.vectorWeight
-  let bestVector = 1
+  // 0..1 for a bounded metric; a dot product reaches from its lowest candidate, if below 0, to its best.
+  let [lowest, best] = [0, 1]
   if (options.metric === "dot") {
-    bestVector = 0
-    for (const { vectorScore } of candidates) bestVector = Math.max(bestVector, vectorScore ?? 0)
+    const scores = candidates.flatMap(({ vectorScore }) => vectorScore ?? [])
+    lowest = scores.reduce((low, score) => Math.min(low, score), 0)
+    best = scores.reduce((high, score) => Math.max(high, score), lowest)
   }
+  const normalised = (score: number | undefined) =>
+    score === undefined || best === lowest ? 0 : Math.max(0, score - lowest) / (best - lowest)
   return ranked(
     candidates.map((candidate) => {
       const text = options.bestText > 0 ? (candidate.textScore ?? 0) / options.bestText : 0
-      const vector = bestVector > 0 ? Math.max(0, candidate.vectorScore ?? 0) / bestVector : 0
+      const vector = normalised(candidate.vectorScore)
       return fused(candidate, (options.textWeight * text + options.vectorWeight * vector) / weightSum)
     }),
   )

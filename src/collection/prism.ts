@@ -14,6 +14,7 @@ import {
 } from "./archive.ts"
 import { Collection, type CollectionStats } from "./collection.ts"
 import { checkCollectionName, parseSchema, type Schema } from "./schema.ts"
+import type { FieldsOf, SchemaInput } from "./schema-types.ts"
 import { CollectionWriter } from "./writer.ts"
 
 /** Live collections. Their folder is their name. */
@@ -65,7 +66,10 @@ export class Prism implements AsyncDisposable {
 
   /** Makes an empty collection. `schema` is YAML, JSON, or an object of the same shape; its `collection`, where given,
    *  must be `name`. INVALID_NAME, INVALID_SCHEMA, COLLECTION_EXISTS. */
-  async createCollection(name: string, schema: string | object): Promise<Collection> {
+  async createCollection<const S extends SchemaInput | string>(
+    name: string,
+    schema: S,
+  ): Promise<Collection<FieldsOf<S>>> {
     this.#assertOpen()
     checkCollectionName(name)
     const parsed = parseSchema(schema, { from: "user" })
@@ -78,18 +82,18 @@ export class Prism implements AsyncDisposable {
         await this.#discard(staged)
         throw error
       }
-      return await this.#opened(name)
+      return (await this.#opened(name)) as Collection<FieldsOf<S>>
     })
   }
 
   /** The collection of that name, opened at its first use and after it was closed. COLLECTION_NOT_FOUND suggests a
    *  similar name. */
-  async collection(name: string): Promise<Collection> {
+  async collection<Fields = Record<string, unknown>>(name: string): Promise<Collection<Fields>> {
     this.#assertOpen()
     checkCollectionName(name)
     const open = this.#open.get(name)
-    if (open && !open.isClosed) return open
-    return await this.#inTurn(name, () => this.#opened(name))
+    const collection = open && !open.isClosed ? open : await this.#inTurn(name, () => this.#opened(name))
+    return collection as Collection<Fields>
   }
 
   /** Sorted by name. */
@@ -142,8 +146,9 @@ export class Prism implements AsyncDisposable {
         begin: async (name, schema) => {
           checkCollectionName(name)
           const there = await this.#exists(name)
-          if (there && mode === "fail")
+          if (there && mode === "fail") {
             throw exists(name, "give another name with --target-collection, or --replace or --merge")
+          }
           if (there && mode === "merge") (await this.collection(name)).assertSameSchema(schema)
           staged = await this.#stage(schema)
           return await Collection.open(name, {
@@ -213,10 +218,11 @@ export class Prism implements AsyncDisposable {
       () => undefined,
     )
     this.#turns.set(name, turn)
-    void turn.then(() => {
+    try {
+      return await run
+    } finally {
       if (this.#turns.get(name) === turn) this.#turns.delete(name)
-    })
-    return await run
+    }
   }
 
   /** The open collection of that name; only in its turn. */
@@ -342,7 +348,8 @@ async function removeReplaced(storage: Storage, name: string, unique: string): P
 
 /** Puts back a collection whose replacement did not arrive, then empties staging and trash. */
 async function recoverFolders(storage: Storage): Promise<void> {
-  for (const { name } of await storage.list(TRASH)) {
+  for (const { name, kind } of await storage.list(TRASH)) {
+    if (kind === "file") continue // not ours, and in nobody's way
     const collection = name.startsWith(REPLACED_PREFIX) ? name.slice(REPLACED_PREFIX.length) : undefined
     if (collection === undefined) await storage.removeDirectory(`${TRASH}/${name}`)
     else if (!(await hasCollection(storage, collection))) {
@@ -351,7 +358,9 @@ async function recoverFolders(storage: Storage): Promise<void> {
       await storage.syncDirectory(TRASH)
     } else await removeReplaced(storage, collection, `recovered-${collection}`)
   }
-  for (const { name } of await storage.list(STAGING)) await storage.removeDirectory(`${STAGING}/${name}`)
+  for (const { name, kind } of await storage.list(STAGING)) {
+    if (kind === "directory") await storage.removeDirectory(`${STAGING}/${name}`)
+  }
 }
 
 function exists(name: string, hint = "delete it first, or choose another name"): PrismError {

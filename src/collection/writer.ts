@@ -1,4 +1,5 @@
 import { PrismError } from "../base/errors.ts"
+import { letOthersRun } from "../base/let-others-run.ts"
 import { settleAll } from "../base/settle.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import type { Sha256 } from "../runtime.ts"
@@ -14,7 +15,7 @@ import {
 import type { Storage } from "../storage/storage.ts"
 import { replayWal, type WalLocation, type WalOperation, WalWriter } from "../storage/wal.ts"
 import { type CheckedDocument, DocumentChecker } from "./document.ts"
-import { documentBytes, RamSegment } from "./ram-segment.ts"
+import { documentBytes, RamSegment, SEGMENT_BYTES_MAX } from "./ram-segment.ts"
 import type { Schema } from "./schema.ts"
 import { SealedSegment } from "./sealed-segment.ts"
 import { copyOfLive, type Segment, type SegmentShape } from "./segment.ts"
@@ -42,6 +43,9 @@ interface PendingWrite {
 /** Stored bytes a frame of the log holds at most: large enough that a sync is spread over many documents, small enough
  *  that replay and the reader of a frame stay in bounded memory. */
 const FRAME_BYTES_MAX = 4 * 1024 * 1024
+/** A log of deletions adds nothing to the RAM segment; past this it is folded all the same. More than the documents of a
+ *  full RAM segment take (SEGMENT_BYTES_MAX UTF-16 units are up to three bytes each), so it moves no segment's end. */
+const LOG_BYTES_MAX = 4 * SEGMENT_BYTES_MAX
 const FRAME_OPERATIONS_MAX = 4096
 
 /** Segments of one moment with the documents that were live then. */
@@ -343,6 +347,7 @@ export class CollectionWriter {
           this.#broken = error
           throw error
         }
+        await letOthersRun()
       }
     } catch (error) {
       failure = { error }
@@ -360,6 +365,7 @@ export class CollectionWriter {
   /** Operations that go into one frame. Seals the RAM segment first when the next document has no room in it: where a
    *  segment ends depends on the documents alone. */
   async #nextFrame(operations: readonly WriteOperation[], first: number): Promise<readonly WriteOperation[]> {
+    if (this.#wal.length > LOG_BYTES_MAX) await this.#checkpoint()
     let bytes = 0
     let documents = 0
     let end = first

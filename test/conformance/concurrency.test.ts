@@ -9,7 +9,7 @@ import { refusal } from "../support/refusal.ts"
 import { runtime } from "../support/runtime.ts"
 import { collectSink, streamOf } from "../support/streams.ts"
 
-const SCHEMA = { backends: { text: { fields: [{ name: "title", type: "text" }] } } }
+const SCHEMA = { backends: { text: { fields: [{ name: "title", type: "text" }] } } } as const
 
 let storage: LastingStorage
 let prism: Prism
@@ -99,15 +99,14 @@ test("whoever opens a collection while it is replaced gets the old one or the ne
   await prism.createCollection("c", SCHEMA)
   for (let turn = 0; turn < 40; turn++) {
     const replacing = prism.restore(streamOf(archive), { target: "c", mode: "replace" })
-    let done = false
-    void replacing.finally(() => {
-      done = true
-    })
-    while (!done) {
+    const running = new Set([replacing])
+    void replacing.finally(() => running.clear())
+    while (running.size > 0) {
       await prism.collection("c").then(
         async (collection) => await collection.search({}).catch(() => undefined),
         (error) => expect(error).toMatchObject({ code: "CLOSED" }),
       )
+      await new Promise((resolve) => setTimeout(resolve, 0))
     }
     await replacing
     const collection = await prism.collection("c")

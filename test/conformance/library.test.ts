@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
 import type { Collection } from "../../src/collection/collection.ts"
 import { Prism } from "../../src/collection/prism.ts"
 import { type DocumentInput, PrismError, type SearchRequest } from "../../src/index.ts"
@@ -400,8 +400,7 @@ describe("archives", () => {
       const controller = new AbortController()
       const restoring = prism.restore(stalled, { target: "copy", signal: controller.signal })
       // Where the source gave something, the restore waits for the rest with a collection staged.
-      while (length > 0 && (await storage.list("staging")).length === 0)
-        await new Promise((resolve) => setTimeout(resolve))
+      if (length > 0) await vi.waitUntil(async () => (await storage.list("staging")).length > 0)
       const reason = new Error("enough")
       controller.abort(reason)
       await expect(restoring).rejects.toBe(reason)
@@ -466,4 +465,30 @@ test("a collection that lost its manifest is damaged, not absent, and can be del
   expect((await refusal(prism.createCollection("goods", SCHEMA))).code).toBe("COLLECTION_EXISTS")
   await prism.deleteCollection("goods")
   expect(await prism.collectionNames()).toEqual([])
+})
+
+test("long work lets timers run, so that an abort from one is heard", async () => {
+  const many = await prism.createCollection("many", { backends: { text: { fields: [{ name: "t", type: "text" }] } } })
+  await many.add(Array.from({ length: 20_000 }, (_, place) => ({ id: String(place), fields: { t: `word ${place}` } })))
+  const archive = await exported(many)
+  for (const work of [
+    (signal: AbortSignal) => many.export(collectSink().stream, { signal }),
+    async (signal: AbortSignal) => await prism.restore(streamOf(archive), { target: "copy", signal }),
+    async (signal: AbortSignal) => await prism.verify(streamOf(archive), { signal }),
+  ]) {
+    const controller = new AbortController()
+    setTimeout(() => controller.abort(new Error("enough")), 0)
+    await expect(work(controller.signal)).rejects.toThrow("enough")
+  }
+  expect(await prism.collectionNames()).toEqual(["goods", "many"])
+})
+
+test("an id that is written again and again is found, and its versions are gone", async () => {
+  for (let version = 0; version < 100; version++) {
+    await goods.add({ id: "mouse", fields: { title: `version${version}` } })
+    if (version % 7 === 0) expect(await goods.delete("mouse")).toBe(1)
+  }
+  expect((await goods.get("mouse"))?.fields).toEqual({ title: "version99" })
+  expect(await ids({ query: "version98" })).toEqual([])
+  expect((await goods.stats()).document_count).toBe(4)
 })

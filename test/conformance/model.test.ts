@@ -16,7 +16,7 @@ const SCHEMA = {
     },
     vector: { embedding_field: "embedding", dimension: 3, distance: "euclidean" },
   },
-}
+} as const
 const WORDS = ["ash", "birch", "cedar", "elm", "fir", "hazel", "juniper", "larch"]
 
 type Model = Map<string, { words: string; number: number; vector: number[] | undefined; written: number }>

@@ -12,7 +12,7 @@ const DIMENSION = 8
 /** Few enough that most writes replace a document. */
 const ID_COUNT = 400
 
-const SCHEMA = {
+const SCHEMA = /** @type {const} */ ({
   backends: {
     text: {
       fields: [
@@ -23,7 +23,7 @@ const SCHEMA = {
     },
     vector: { embedding_field: "embedding", dimension: DIMENSION, distance: "euclidean" },
   },
-}
+})
 
 /** Seeded numbers (mulberry32), so that a failure can be run again. @param {number} seed */
 export function randomBelow(seed) {
