@@ -7,7 +7,7 @@
 //
 // Who reads the text parses it as f64, and rounds that to f32. Such double rounding matters where a decimal of at most
 // 9 digits is so near to the middle between two f32 that its f64 is that middle. All 2³¹ middles were searched: it
-// happens at some 250 of them, and changes the shortest decimal of two numbers alone, which are spelt out below.
+// happens at 120 of them, and changes the shortest decimal of two numbers alone, which are spelt out below.
 
 const MANTISSA_BITS: u32 = 23;
 const HIDDEN_BIT: u32 = 1 << MANTISSA_BITS;

@@ -65,7 +65,9 @@ abstract class EngineVectorIndex implements VectorIndex {
     assert(options.k >= 0 && options.ef >= 0, "k and ef are not negative")
     this.#writeQuery(query)
     const { abi } = this.engine
-    const count = abi.vectorSearch(this.index, options.k, options.ef, options.accept?.pointer ?? 0)
+    const most = this.count // u32, unlike what the caller may ask for
+    const [k, ef] = [Math.min(options.k, most), Math.min(options.ef, most)]
+    const count = abi.vectorSearch(this.index, k, ef, options.accept?.pointer ?? 0)
     if (count < 0) allocated(0)
     const docOrds = new Uint32Array(count)
     const scores = new Float32Array(count)
