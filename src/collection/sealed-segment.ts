@@ -58,7 +58,12 @@ export class SealedSegment extends Segment {
       }
       let vector: VectorSegment | undefined
       if (entry.files.vector && shape.vector) {
-        vector = keep(VectorSegment.open(engine, await readWhole(storage, directory, entry.files.vector), shape.vector))
+        vector = keep(
+          VectorSegment.open(engine, await readWhole(storage, directory, entry.files.vector), {
+            ...shape.vector,
+            docCount: entry.documentCount,
+          }),
+        )
       }
       let live: DocSet
       if (entry.files.tombstones) {
