@@ -246,6 +246,8 @@ describe("a broken query is an error that names its column", () => {
     ['"a', 1, /quote that is never closed/],
     ['a "b', 3, /quote that is never closed/],
     ["titel:a", 1, /unknown field "titel"/],
+    ["a price>30", 8, />.*without a colon/],
+    ["price=3", 6, /without a colon/],
     ["a http://b", 3, /unknown field "http"/],
     [":a", 1, /unexpected ":"/],
     ["hidden:a", 1, /not indexed/],

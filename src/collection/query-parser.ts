@@ -170,7 +170,10 @@ class QueryParser {
     if (first === '"') return this.#parsePhrase(scope)
     if (first === "[" || first === "{") return this.#parseRange(scope)
     const word = this.#takeWord()
-    if (this.#peek() !== ":") return this.#parseTerm(scope, word)
+    if (this.#peek() !== ":") {
+      this.#refuseComparisonWithoutColon(start)
+      return this.#parseTerm(scope, word)
+    }
     this.#at++
     if (word.text === "*" && word.wildcard >= 0) {
       const any = this.#takeWord()
@@ -181,6 +184,19 @@ class QueryParser {
     }
     if (word.wildcard >= 0) throw this.#unsupported(word.wildcard, "a wildcard in the name of a field", escapeHint("*"))
     return this.#parseScoped(this.#field(word), depth)
+  }
+
+  /** `price>30` would search for the words price and 30: a different query than the one that was meant. */
+  #refuseComparisonWithoutColon(start: number): void {
+    const written = /^([^<>=\\]+)([<>]=?|=)/.exec(this.#text.slice(start, this.#at))
+    const [, name = "", operator = ""] = written ?? []
+    if (!this.#fields.has(name)) return
+    const value = operator === "=" ? ":" : `:${operator}`
+    throw this.#error(
+      start + name.length,
+      `${operator} after field ${quote(name)} without a colon`,
+      `write ${name}${value}…, or put it in quotes to search for the words`,
+    )
   }
 
   /** What follows `field:`. */
