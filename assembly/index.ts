@@ -36,5 +36,5 @@ export { textSegmentOpen, textSegmentFailure, textSegmentFree } from "./text/tex
 export { textSearch, textSearchTotal, textSearchHits, textSearchEnd, textFilter } from "./text/search";
 export {
   textDocCount, textFieldLength, textFieldDocCount, textDocFreq, textLookup, textLookupCount, textLookupEnd,
-  textAnalyze,
+  textWriterLastDocument, textAnalyze,
 } from "./text/lookup";

@@ -71,9 +71,11 @@ test.each([3, 4, 5, 7, 12, 30])("a writer that fills the last of %d pages keeps 
     expect(writer.fieldDocCount(field)).toBe(twin.fieldDocCount(field))
   }
   expect(writer.lookup(0, `id${added}`)).toEqual(new Uint32Array())
+  expect(writer.lastDocument(0, `id${added}`)).toBeUndefined()
   for (let word = 0; word < 5000; word += 7) {
     expect(writer.docFreq(1, `w${word}`)).toBe(twin.docFreq(1, `w${word}`))
     expect(writer.lookup(1, `w${word}`)).toEqual(twin.lookup(1, `w${word}`))
+    expect(writer.lastDocument(1, `w${word}`)).toBe(twin.lookup(1, `w${word}`).at(-1))
   }
   const statistics = combinedStatistics([twin], BM25)
   for (const query of all) {

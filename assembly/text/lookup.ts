@@ -6,7 +6,7 @@ import {
   docCountOf, FIELD_DOC_COUNT_OFFSET, FIELD_LENGTH_OFFSET, fieldOf, indexKind, WRITER,
 } from "./text-index";
 import { entryDocFreq, findEntry } from "./text-segment";
-import { findTerm, termDocFreq } from "./text-writer";
+import { findTerm, TERM_LAST_DOC_OFFSET, termDocFreq } from "./text-writer";
 
 export function textDocCount(index: usize): u32 {
   return docCountOf(index);
@@ -28,6 +28,16 @@ export function textDocFreq(index: usize, field: u32, length: u32): u32 {
     return term ? termDocFreq(index, term) : 0;
   }
   return findEntry(index, field, inputAddress(), length) ? entryDocFreq : 0;
+}
+
+/** The last document of a writer that has the term, `length` bytes in the input, without reading its postings: an id
+ *  that is written again and again is looked up at each of its updates. u32.MAX_VALUE where none has the term;
+ *  u32.MAX_VALUE - 1 where only the postings tell, because memory was used up while one more was added. */
+export function textWriterLastDocument(writer: usize, field: u32, length: u32): u32 {
+  const term = findTerm(writer, field, inputAddress(), length);
+  if (!term || !termDocFreq(writer, term)) return u32.MAX_VALUE;
+  const last = load<u32>(term, TERM_LAST_DOC_OFFSET);
+  return last < docCountOf(writer) ? last : u32.MAX_VALUE - 1;
 }
 
 let found: u32 = 0;

@@ -5,16 +5,13 @@ import type { StoredDocument } from "../storage/document-store.ts"
 import type { ReadableFile } from "../storage/storage.ts"
 import { decodeWalDocument, readWalDocument, type WalLocation } from "../storage/wal.ts"
 import type { CheckedDocument } from "./document.ts"
-import { ID_FIELD, Segment, type SegmentShape } from "./segment.ts"
+import { Segment, type SegmentShape } from "./segment.ts"
 
 /** A segment is sealed before it would pass either bound. Both depend on the documents alone, never on how they were
  *  batched, so that the same documents in the same order give the same segments. 256 Ki documents keep a 4096-document
  *  window's bookkeeping small; 256 MiB of stored bytes bound the log that a restart replays. */
 export const SEGMENT_DOCUMENTS_MAX = 262_144
 export const SEGMENT_BYTES_MAX = 256 * 1024 * 1024
-
-/** Postings of an id from which on its last document is remembered. */
-const REWRITTEN_OFTEN = 16
 
 const SCAN_BYTES = 1 << 20
 
@@ -30,9 +27,6 @@ export class RamSegment extends Segment {
   /** Where each document stands in the log; doubled when full. At most SEGMENT_DOCUMENTS_MAX entries. */
   #offsets = new Float64Array(1024)
   #lengths = new Uint32Array(1024)
-
-  /** Last document of ids that were written again and again: their posting lists are long to read at every update. */
-  readonly #rewritten = new Map<string, number>()
 
   /** `log` is the file that the locations of `add` point into; the segment closes it. */
   constructor(shape: SegmentShape, log: ReadableFile) {
@@ -65,18 +59,8 @@ export class RamSegment extends Segment {
     this.#offsets[docOrd] = location.offset
     this.#lengths[docOrd] = location.length
     this.live.add(docOrd)
-    if (this.#rewritten.has(document.id)) this.#rewritten.set(document.id, docOrd)
     this.storedBytes += documentBytes(document)
     return docOrd
-  }
-
-  override find(id: string): number | undefined {
-    const known = this.#rewritten.get(id)
-    if (known !== undefined) return this.live.has(known) ? known : undefined
-    const docOrds = this.text.lookup(ID_FIELD, id)
-    const last = docOrds.at(-1)
-    if (last !== undefined && docOrds.length >= REWRITTEN_OFTEN) this.#rewritten.set(id, last)
-    return last !== undefined && this.live.has(last) ? last : undefined
   }
 
   async stored(docOrd: number): Promise<StoredDocument> {

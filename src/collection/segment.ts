@@ -42,7 +42,7 @@ export abstract class Segment {
   /** The live document with this id. An id is written several times in one segment when it is updated; only the last
    *  of them can be live. */
   find(id: string): number | undefined {
-    const docOrd = this.text.lookup(ID_FIELD, id).at(-1)
+    const docOrd = this.text.lastDocument(ID_FIELD, id)
     return docOrd !== undefined && this.live.has(docOrd) ? docOrd : undefined
   }
 

@@ -252,10 +252,13 @@ export class CollectionWriter {
           const segment = await SealedSegment.open(storage, this.#files.directory, target, this.#shape)
           opened.push(segment)
           for await (const document of segment.scan(segment.live)) {
-            const place = this.#sealed.findLastIndex((older) => older.find(document.id) !== undefined)
-            if (place < 0) continue
-            lives[place]?.remove(this.#sealed[place]?.find(document.id) as number)
-            replaced++
+            for (const [place, older] of this.#sealed.entries()) {
+              const docOrd = older.find(document.id)
+              if (docOrd === undefined) continue
+              lives[place]?.remove(docOrd)
+              replaced++
+              break // an id is live in one segment at most
+            }
           }
         }
         const kept: SegmentEntry[] = []

@@ -46,6 +46,8 @@ export interface TextIndex {
   docFreq(field: number, term: string): number
   /** Documents with the term, ascending. */
   lookup(field: number, term: string): Uint32Array
+  /** The last of them. */
+  lastDocument(field: number, term: string): number | undefined
   search(program: QueryProgram, options: TextSearchOptions): TextHits
   /** Matching documents, whether deleted or not. The caller closes the set. */
   filter(program: QueryProgram): DocSet
@@ -85,6 +87,10 @@ function writeFieldKinds(engine: Engine, fields: readonly IndexField[]): void {
   writeInputBytes(engine, Uint8Array.from(codes))
 }
 
+// What textWriterLastDocument answers beside a docOrd; see assembly/text/lookup.ts.
+const NO_DOCUMENT = 0xffff_ffff
+const ONLY_POSTINGS_TELL = 0xffff_fffe
+
 /** Everything that is read alike from a writer and a segment (assembly/text/text-index.ts). */
 abstract class TextReader implements TextIndex {
   protected readonly engine: Engine
@@ -107,27 +113,31 @@ abstract class TextReader implements TextIndex {
   }
 
   fieldLength(field: number): number {
-    this.#check(field)
+    this.checkField(field)
     return this.engine.abi.textFieldLength(this.pointer, field)
   }
 
   fieldDocCount(field: number): number {
-    this.#check(field)
+    this.checkField(field)
     return this.engine.abi.textFieldDocCount(this.pointer, field) >>> 0
   }
 
   docFreq(field: number, term: string): number {
-    this.#check(field)
+    this.checkField(field)
     return this.engine.abi.textDocFreq(this.pointer, field, writeInput(this.engine, term)) >>> 0
   }
 
   lookup(field: number, term: string): Uint32Array {
-    this.#check(field)
+    this.checkField(field)
     const { abi } = this.engine
     const docs = allocated(abi.textLookup(this.pointer, field, writeInput(this.engine, term)))
     const result = new Uint32Array(this.engine.bytes.buffer, docs, abi.textLookupCount()).slice()
     abi.textLookupEnd()
     return result
+  }
+
+  lastDocument(field: number, term: string): number | undefined {
+    return this.lookup(field, term).at(-1)
   }
 
   search(program: QueryProgram, { k, accept }: TextSearchOptions): TextHits {
@@ -162,7 +172,7 @@ abstract class TextReader implements TextIndex {
   protected abstract free(pointer: number): void
 
   // Linear memory has no walls: a field that is not there would be read out of another structure.
-  #check(field: number): void {
+  protected checkField(field: number): void {
     assert(Number.isInteger(field) && field >= 0 && field < this.fields.length, `there is no field ${field}`)
   }
 }
@@ -201,6 +211,13 @@ export class TextWriter extends TextReader {
     const kind = this.fields[value.field]?.kind
     if ("text" in value) return kind === "text"
     return "term" in value ? kind === "term" : kind === "point"
+  }
+
+  override lastDocument(field: number, term: string): number | undefined {
+    this.checkField(field)
+    const last = this.engine.abi.textWriterLastDocument(this.pointer, field, writeInput(this.engine, term)) >>> 0
+    if (last === NO_DOCUMENT) return undefined
+    return last === ONLY_POSTINGS_TELL ? super.lastDocument(field, term) : last
   }
 
   /** The documents so far as an immutable segment; the writer stays as it is until it is closed. */

@@ -310,6 +310,7 @@ describe.each([
         [BODY, ""],
       ] as const) {
         expect([...index.lookup(field, term)]).toEqual(naive.lookup(field, term))
+        expect(index.lastDocument(field, term)).toBe(naive.lookup(field, term).at(-1))
         expect(index.docFreq(field, term)).toBe(naive.docFreq(field, term))
       }
     }
