@@ -102,7 +102,7 @@ export class CollectionWriter {
       schema,
       documentCount: 0,
       nextSegmentId: 1,
-      walNumber: 1,
+      logs: [1],
       segments: [],
     }
     const wal = await WalWriter.create(storage, `${directory}/${walPath(1)}`, { walNumber: 1, durable: files.durable })
@@ -124,11 +124,12 @@ export class CollectionWriter {
     let ram: RamSegment | undefined
     try {
       for (const entry of manifest.segments) sealed.push(await SealedSegment.open(storage, directory, entry, shape))
-      const path = `${directory}/${walPath(manifest.walNumber)}`
+      const walNumber = manifest.logs.at(-1) as number
+      const path = `${directory}/${walPath(walNumber)}`
       ram = new RamSegment(shape, await storage.open(path))
       const segments = [...sealed, ram]
       const checker = new DocumentChecker(schema)
-      const replay = replayWal(storage, path, { walNumber: manifest.walNumber })
+      const replay = replayWal(storage, path, { walNumber })
       for await (const { operation, location } of replay) {
         apply(segments, ram, replayed(checker, operation), location)
       }
@@ -425,7 +426,7 @@ export class CollectionWriter {
         )
       }
       if (ram.liveCount > 0) sealed = await this.#seal(ram, this.#manifest.nextSegmentId, generation)
-      const walNumber = this.#manifest.walNumber + 1
+      const walNumber = (this.#manifest.logs.at(-1) as number) + 1
       const path = `${directory}/${walPath(walNumber)}`
       wal = await WalWriter.create(storage, path, { walNumber, durable })
       next = new RamSegment(this.#shape, await storage.open(path))
@@ -433,7 +434,7 @@ export class CollectionWriter {
       await this.#swapManifest({
         segments: sealed ? [...kept, sealed.entry] : kept,
         nextSegmentId: this.#manifest.nextSegmentId + (sealed ? 1 : 0),
-        walNumber,
+        logs: [walNumber],
       })
     } catch (error) {
       await next?.release()
@@ -490,6 +491,8 @@ export class CollectionWriter {
           id,
           documentCount: ram.documentCount,
           deletedCount: 0,
+          vectorCount: vector?.count ?? 0,
+          level: 0,
           files: { text: textFile, documents: documentsFile, ...(vectorFile ? { vector: vectorFile } : {}) },
         }
         if (live.count < ram.documentCount) entry = await this.#writeTombstones(entry, live, generation)
@@ -599,7 +602,7 @@ function replayed(checker: DocumentChecker, operation: WalOperation): WriteOpera
 
 /** Paths of everything that a manifest keeps: what else is there, a crash or a failed checkpoint left. */
 function keptFiles(manifest: Manifest): Set<string> {
-  return filesOf(manifest).add(walPath(manifest.walNumber))
+  return manifest.logs.reduce((paths, log) => paths.add(walPath(log)), filesOf(manifest))
 }
 
 /** The same segment under another id, with the names that its files get. */

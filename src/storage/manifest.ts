@@ -12,7 +12,8 @@ import type { Storage } from "./storage.ts"
 // so that a damaged file and one of a newer Prism can be told apart.
 
 export const MANIFEST_NAME = "MANIFEST"
-export const MANIFEST_VERSION = 1
+export const MANIFEST_VERSION = 2
+const TEMPORARY_NAME = `${MANIFEST_NAME}.tmp`
 
 export interface Manifest {
   readonly formatVersion: typeof MANIFEST_VERSION
@@ -22,12 +23,13 @@ export interface Manifest {
   readonly committedAt: string
   /** The schema's text as it was given, YAML or JSON. */
   readonly schema: string
-  /** Documents in the segments that are not deleted; those in the log are not counted. */
+  /** Documents in the segments that are not deleted; those in the logs are not counted. */
   readonly documentCount: number
   /** Every segment id ever given is smaller. */
   readonly nextSegmentId: number
-  /** Number of the write-ahead log that continues these segments. */
-  readonly walNumber: number
+  /** Numbers of the write-ahead logs that continue these segments, ascending, each continuing the one before. New
+   *  operations go to the last; those before it wait to become segments. */
+  readonly logs: readonly number[]
   /** Oldest first. */
   readonly segments: readonly SegmentEntry[]
 }
@@ -37,6 +39,10 @@ export interface SegmentEntry {
   /** All documents in its files, deleted ones too. */
   readonly documentCount: number
   readonly deletedCount: number
+  /** Documents with a vector, deleted ones too. */
+  readonly vectorCount: number
+  /** 0 for what was sealed from a log; a merge is one level above the highest of its sources. */
+  readonly level: number
   readonly files: {
     readonly text: FileEntry
     readonly documents: FileEntry
@@ -54,16 +60,24 @@ export interface FileEntry {
 }
 
 /** Replaces the manifest of a folder: a reader, or a crash, sees the old one or the new one, never a mixture. The files
- *  that it names, and their entries in their folders, must be durable before. Durable when it resolves; when it
- *  rejects, either one may be there. */
-export async function writeManifest(storage: Storage, directory: string, manifest: Manifest): Promise<void> {
-  const temporary = joinPath(directory, `${MANIFEST_NAME}.tmp`)
+ *  that it names, and their entries in their folders, must be durable before. Durable when it resolves.
+ *
+ *  `beforeRename` is called when all but the rename is done. Where this rejects before, the old manifest stands; from the
+ *  rename on either one may be there. */
+export async function writeManifest(
+  storage: Storage,
+  directory: string,
+  manifest: Manifest,
+  beforeRename?: () => Promise<void>,
+): Promise<void> {
+  const temporary = joinPath(directory, TEMPORARY_NAME)
   await storage.remove(temporary)
   {
     await using file = await storage.create(temporary)
     await file.append(encodeManifest(manifest))
     await file.sync()
   }
+  await beforeRename?.()
   await storage.rename(temporary, joinPath(directory, MANIFEST_NAME))
   // The rename is itself a change of the folder.
   await storage.syncDirectory(directory)
@@ -99,11 +113,17 @@ export function decodeManifest(bytes: Uint8Array, path: string): Manifest {
   const [, version, checksum] = beginning as unknown as [string, string, string]
   const zeroed = text.replace(`"checksum":"${checksum}"`, '"checksum":"00000000"')
   if (checksumHex(encodeUtf8(zeroed)) !== checksum) throw corrupt("its checksum does not match")
-  if (Number(version) > MANIFEST_VERSION) {
+  if (Number(version) !== MANIFEST_VERSION) {
+    const isNewer = Number(version) > MANIFEST_VERSION
     throw new PrismError(
       "INCOMPATIBLE_VERSION",
-      `${path} has format version ${version}, this Prism reads up to ${MANIFEST_VERSION}`,
-      { place: path, hint: "use the newer version of Prism that wrote it" },
+      `${path} has format version ${version}, this Prism reads version ${MANIFEST_VERSION}`,
+      {
+        place: path,
+        hint: isNewer
+          ? "use the newer version of Prism that wrote it"
+          : "export the collection with the version of Prism that wrote it, and restore the archive here",
+      },
     )
   }
   const { checksum: _, ...manifest } = JSON.parse(text) as Record<string, unknown>
@@ -119,20 +139,23 @@ function checksumHex(bytes: Uint8Array): string {
 /** Name of the first value that a manifest of this version cannot have. The checksum finds damage; this finds files that
  *  something else wrote, before a path of theirs is opened or a count of theirs is believed. */
 function findWrong(manifest: Record<string, unknown>): string | undefined {
-  for (const key of ["generation", "documentCount", "nextSegmentId", "walNumber"]) {
-    if (!isCount(manifest[key])) return key
-  }
+  for (const key of ["generation", "documentCount", "nextSegmentId"]) if (!isCount(manifest[key])) return key
   for (const key of ["committedAt", "schema"]) if (typeof manifest[key] !== "string") return key
+  const logs = manifest["logs"]
+  if (!Array.isArray(logs) || logs.length === 0) return "logs"
+  if (!logs.every((log, place) => isCount(log) && (place === 0 || log > logs[place - 1]))) return "logs"
   if (!Array.isArray(manifest["segments"])) return "segments"
   const paths = new Set<string>()
   let live = 0
   for (const [place, segment] of (manifest["segments"] as Record<string, unknown>[]).entries()) {
     const where = `segments[${place}]`
     if (!isObject(segment)) return where
-    const { id, documentCount, deletedCount, files } = segment
+    const { id, documentCount, deletedCount, vectorCount, level, files } = segment
     if (!isCount(id) || id >= (manifest["nextSegmentId"] as number)) return `${where}.id`
     if (!isCount(documentCount)) return `${where}.documentCount`
     if (!isCount(deletedCount) || deletedCount > documentCount) return `${where}.deletedCount`
+    if (!isCount(vectorCount) || vectorCount > documentCount) return `${where}.vectorCount`
+    if (!isCount(level)) return `${where}.level`
     live += documentCount - deletedCount
     if (!isObject(files)) return `${where}.files`
     for (const kind of ["text", "documents"]) if (!(kind in files)) return `${where}.files.${kind}`

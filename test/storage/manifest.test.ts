@@ -15,24 +15,28 @@ const file = (path: string) => ({ path, length: 1234, sha256: "0f".repeat(32) })
 
 function manifestOf(generation: number): Manifest {
   return {
-    formatVersion: 1,
+    formatVersion: 2,
     generation,
     committedAt: "2026-11-22T10:00:00.000Z",
     schema: 'collection: "products"\ndescription: "\\"checksum\\":\\"00000000\\" é"\n',
     documentCount: 9,
     nextSegmentId: 3,
-    walNumber: 4,
+    logs: [4, 6],
     segments: [
       {
         id: 1,
         documentCount: 10,
         deletedCount: 3,
+        vectorCount: 0,
+        level: 1,
         files: { text: file("text/1.idx"), documents: file("text/1.docs") },
       },
       {
         id: 2,
         documentCount: 2,
         deletedCount: 0,
+        vectorCount: 2,
+        level: 0,
         files: {
           text: file("text/2.idx"),
           documents: file("text/2.docs"),
@@ -88,14 +92,16 @@ test("a missing manifest is CORRUPT, never an empty collection", async () => {
   expect(await refusalCode(readManifest(storage, "c"))).toBe("CORRUPT")
 })
 
-test("a newer format is refused by its version, an unknown key of this one is none of its own business", async () => {
-  const newer = forged((manifest) => {
-    manifest["formatVersion"] = 2
-  })
-  const error = await refusal(decode(newer))
-  expect(error.code).toBe("INCOMPATIBLE_VERSION")
-  expect(error.message).toMatch(/format version 2/)
-  expect(error.hint).toMatch(/newer/)
+test("another format is refused by its version, with what to do about a newer one and an older one", async () => {
+  for (const [version, hint] of [
+    [3, /newer/],
+    [1, /export the collection/],
+  ] as const) {
+    const error = await refusal(decode(forged((manifest) => void (manifest["formatVersion"] = version))))
+    expect(error.code).toBe("INCOMPATIBLE_VERSION")
+    expect(error.message).toContain(`format version ${version}`)
+    expect(error.hint).toMatch(hint)
+  }
 })
 
 test("values that no manifest has are CORRUPT although the checksum fits", async () => {
@@ -104,7 +110,9 @@ test("values that no manifest has are CORRUPT although the checksum fits", async
   const changes: ((manifest: Record<string, unknown>) => void)[] = [
     (manifest) => void (manifest["generation"] = -1),
     (manifest) => void (manifest["generation"] = 1.5),
-    (manifest) => void (manifest["walNumber"] = "4"),
+    (manifest) => void (manifest["logs"] = "4"),
+    (manifest) => void (manifest["logs"] = []),
+    (manifest) => void (manifest["logs"] = [4, 4]),
     (manifest) => void delete manifest["schema"],
     (manifest) => void (manifest["segments"] = {}),
     (manifest) => void (manifest["segments"] = [null]),
@@ -120,7 +128,7 @@ test("values that no manifest has are CORRUPT although the checksum fits", async
   ]
   for (const change of changes) expect(await refusalCode(decode(forged(change))), change.toString()).toBe("CORRUPT")
   expect(await decode(forged(() => {}))).toEqual(manifestOf(1))
-  expect(await refusalCode(decode(encodeUtf8('{"formatVersion":1,"checksum":"00000000"')))).toBe("CORRUPT")
+  expect(await refusalCode(decode(encodeUtf8('{"formatVersion":2,"checksum":"00000000"')))).toBe("CORRUPT")
 })
 
 test("after a crash at any operation of a swap there is the old manifest or the new one", async () => {
