@@ -137,6 +137,21 @@ export function docSetAndCount(a: usize, b: usize): u32 {
   return v128.load(set + offset, DOC_SET_WORDS_OFFSET);
 }
 
+/** Puts the bits that `now` has for the members of `members`, side by side and in order, into `target` from `offset` on,
+ *  where it is empty: what a segment that is made of `members` alone has of `now`. Returns the offset behind them. */
+export function docSetGather(target: usize, offset: u32, members: usize, now: usize): u32 {
+  assert(docSetLength(now) >= docSetLength(members));
+  const end = wordBytes(docSetLength(members)) + DOC_SET_WORDS_OFFSET;
+  for (let at = DOC_SET_WORDS_OFFSET; at < end; at += 8) {
+    const bits = load<u64>(now + at);
+    for (let left = load<u64>(members + at); left; left &= left - 1) {
+      if (bits & left & (0 - left)) docSetAdd(target, offset);
+      offset++;
+    }
+  }
+  return offset;
+}
+
 /** Makes the set reach over `docCount` docOrds (never fewer than before); the new ones are not in it. Returns where the
  *  set is now: the old address is no longer valid when another is returned. 0 when memory is used up: the set stays. */
 export function docSetGrow(set: usize, docCount: u32): usize {

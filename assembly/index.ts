@@ -6,7 +6,7 @@ export { regionAlloc, regionFree, regionCapacity, regionPagesInUse } from "./reg
 
 export {
   docSetNew, docSetFree, docSetAdd, docSetRemove, docSetHas, docSetCount, docSetLength, docSetFill, docSetSeal,
-  docSetAnd, docSetAndCount, docSetAndNot, docSetOr, docSetGrow,
+  docSetAnd, docSetAndCount, docSetAndNot, docSetOr, docSetGather, docSetGrow,
 } from "./doc-set";
 
 export { crc32c } from "./crc32c";

@@ -87,6 +87,20 @@ export class DocSet {
     this.#engine.abi.docSetOr(this.pointer, other.pointer)
   }
 
+  /** Puts the bits that `now` has for the members of `members`, side by side and in order, into this set from `offset`
+   *  on, where it is empty: what a segment that is made of `members` alone has of `now`. Returns the offset behind. */
+  gather(offset: number, members: DocSet, now: DocSet): number {
+    assert(offset + members.count <= this.#docCount && members.docCount <= now.docCount, "what is gathered fits")
+    return this.#engine.abi.docSetGather(this.pointer, offset, members.pointer, now.pointer) >>> 0
+  }
+
+  /** A set over the same docOrds with the same members. The caller closes it. */
+  copy(): DocSet {
+    const copy = DocSet.create(this.#engine, this.#docCount)
+    copy.or(this)
+    return copy
+  }
+
   /** Makes the set reach over `docCount` docOrds; the new ones are not in it. Never shrinks. */
   grow(docCount: number): void {
     this.#pointer = allocated(this.#engine.abi.docSetGrow(this.pointer, docCount))

@@ -94,3 +94,18 @@ test("a DocSet comes back from its bytes, and bytes of another length are refuse
   expect(() => DocSet.fromBytes(engine, Uint8Array.of(0b100), 2)).toThrow(PrismError) // a bit that stands for no document
   expect(engine.memoryInUse).toBe(0)
 })
+
+test("gather keeps of a set what concerns the members of another, as their ranks", () => {
+  const engine = new Engine()
+  const random = new Random(4)
+  for (const docCount of [0, 1, 64, 65, 200, 1000]) {
+    const [members, now] = [randomPair(engine, random, docCount), randomPair(engine, random, docCount + 70)]
+    const target = DocSet.create(engine, members.docSet.count + 5)
+    expect(target.gather(5, members.docSet, now.docSet)).toBe(members.docSet.count + 5)
+    const ranks = [...members.twin].toSorted((a, b) => a - b)
+    expectSame(target, new Set(ranks.flatMap((docOrd, rank) => (now.twin.has(docOrd) ? [5 + rank] : []))))
+    const copy = members.docSet.copy()
+    expectSame(copy, members.twin)
+    for (const set of [members.docSet, now.docSet, target, copy]) set.close()
+  }
+})
