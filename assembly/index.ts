@@ -18,7 +18,7 @@ export {
 
 export {
   vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree,
-  vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorQuery, vectorSearch,
+  vectorCount, vectorCountAccepted, vectorDimension, vectorM, vectorEfConstruction, vectorMetric, vectorQuery, vectorSearch,
   vectorResults, vectorScores, vectorOf, vectorJson, vectorJsonText,
 } from "./vector/abi";
 

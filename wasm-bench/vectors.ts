@@ -91,7 +91,13 @@ function prism({ dimension, base, queries }: DataSet): Contender & { segment: Ve
   const engine = new Engine()
   const count = base.length / dimension
   const start = cpuSeconds()
-  const writer = new VectorWriter(engine, { dimension, metric: "cosine", m: M, efConstruction: EF_CONSTRUCTION })
+  const writer = new VectorWriter(engine, {
+    dimension,
+    metric: "cosine",
+    m: M,
+    efConstruction: EF_CONSTRUCTION,
+    graph: true,
+  })
   for (let i = 0; i < count; i++) writer.add(i, base.subarray(i * dimension, (i + 1) * dimension))
   const segment = writer.seal()
   const buildPerSecond = count / (cpuSeconds() - start)

@@ -54,6 +54,14 @@ export function vectorDimension(index: usize): u32 {
   return at(index).dimension;
 }
 
+export function vectorM(index: usize): u32 {
+  return at(index).m;
+}
+
+export function vectorEfConstruction(index: usize): u32 {
+  return at(index).efConstruction;
+}
+
 export function vectorMetric(index: usize): u32 {
   return at(index).metric;
 }

@@ -33,7 +33,7 @@ export class RamSegment extends Segment {
     super()
     this.#log = log
     this.text = new TextWriter(shape.engine, shape.fields)
-    this.vector = shape.vector && new VectorWriter(shape.engine, shape.vector)
+    this.vector = shape.vector && new VectorWriter(shape.engine, { ...shape.vector, graph: true })
     this.live = DocSet.create(shape.engine, 1024)
   }
 

@@ -58,12 +58,13 @@ export class SealedSegment extends Segment {
       }
       let vector: VectorSegment | undefined
       if (entry.files.vector && shape.vector) {
-        vector = keep(
-          VectorSegment.open(engine, await readWhole(storage, directory, entry.files.vector), {
-            ...shape.vector,
-            docCount: entry.documentCount,
-          }),
-        )
+        const bytes = await readWhole(storage, directory, entry.files.vector)
+        const source = {
+          size: bytes.length,
+          read: async (offset: number, length: number) => bytes.subarray(offset, offset + length),
+        }
+        vector = keep(await VectorSegment.open(engine, source, { ...shape.vector, docCount: entry.documentCount }))
+        await vector.load()
       }
       let live: DocSet
       if (entry.files.tombstones) {

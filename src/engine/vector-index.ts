@@ -13,6 +13,12 @@ export interface VectorHits {
   readonly scores: Float32Array
 }
 
+/** Bytes that can be read by range; a `ReadableFile` is one. */
+export interface ByteSource {
+  readonly size: number
+  read(offset: number, length: number): Promise<Uint8Array>
+}
+
 /** The vectors of one segment. A document without a vector is not in it. */
 export interface VectorIndex {
   /** Vectors in the index. */
@@ -28,6 +34,10 @@ export interface VectorIndex {
   vector(docOrd: number): Float32Array | undefined
   /** `[0.1,…]`, the shortest decimals that parse back to the same f32, in UTF-8. */
   vectorJson(docOrd: number): Uint8Array | undefined
+  /** Makes the methods above ready; undefined when they are. Those below need no such call. */
+  load(): Promise<void> | undefined
+  readVector(docOrd: number): Promise<Float32Array | undefined>
+  readVectorJson(docOrd: number): Promise<Uint8Array | undefined>
   /** Gives the memory back. Closing twice is fine. */
   close(): void
 }
@@ -48,7 +58,7 @@ abstract class EngineVectorIndex implements VectorIndex {
     this.#index = index
   }
 
-  protected get index(): number {
+  get index(): number {
     assert(this.#index !== 0, "vector index used after close")
     return this.#index
   }
@@ -103,6 +113,18 @@ abstract class EngineVectorIndex implements VectorIndex {
     return length === 0 ? undefined : copyOut(this.engine, abi.vectorJsonText(this.index) >>> 0, length)
   }
 
+  load(): Promise<void> | undefined {
+    return undefined
+  }
+
+  async readVector(docOrd: number): Promise<Float32Array | undefined> {
+    return this.vector(docOrd)
+  }
+
+  async readVectorJson(docOrd: number): Promise<Uint8Array | undefined> {
+    return this.vectorJson(docOrd)
+  }
+
   close(): void {
     if (this.#index !== 0) this.engine.abi.vectorFree(this.#index)
     this.#index = 0
@@ -134,20 +156,53 @@ abstract class EngineVectorIndex implements VectorIndex {
   }
 }
 
+export interface VectorWriterOptions {
+  readonly dimension: number
+  readonly metric: Metric
+  /** Links a vector has on upper levels, 2 to 128; at level 0 twice as many. */
+  readonly m: number
+  /** Candidates that are looked at for them. */
+  readonly efConstruction: number
+  /** False: no graph. Adding is a copy, every search looks at each vector, and there is no sealing. */
+  readonly graph: boolean
+  /** About how many vectors will come: memory for them is taken at once, and nothing is copied when it grows. */
+  readonly expected?: number | undefined
+}
+
 /** A vector index that grows. It is searchable at once, and stays so after `seal`, until it is closed. */
 export class VectorWriter extends EngineVectorIndex {
   readonly #dimension: number
   readonly #metric: Metric
   #docEnd = 0
 
-  /** `m`: links a vector has on upper levels, 2 to 128; at level 0 twice as many. `efConstruction`: candidates that
-   *  are looked at for them. */
-  constructor(engine: Engine, options: { dimension: number; metric: Metric; m: number; efConstruction: number }) {
+  constructor(engine: Engine, options: VectorWriterOptions) {
     const { dimension, metric, m, efConstruction } = options
     assert(m >= 2 && m <= 128 && dimension >= 1 && efConstruction >= 1, "options of a vector index")
     super(engine, allocated(engine.abi.vectorWriterNew(dimension, METRICS.indexOf(metric), m, efConstruction)))
     this.#dimension = dimension
     this.#metric = metric
+  }
+
+  /** A writer that begins with the graph of a loaded segment, without its dead vectors. docOrds become ranks in `live`;
+   *  those of later `add` calls follow. `pause` is awaited between pieces of the work. */
+  static async extend(
+    engine: Engine,
+    segment: VectorSegment,
+    live: DocSet,
+    { expected, pause }: { expected?: number; pause?: () => Promise<void> } = {},
+  ): Promise<VectorWriter> {
+    const { dimension, metric } = segment
+    const [m, efConstruction] = [engine.abi.vectorM(segment.index), engine.abi.vectorEfConstruction(segment.index)]
+    const writer = new VectorWriter(engine, { dimension, metric, m, efConstruction, graph: true, expected })
+    let rank = 0
+    for (let docOrd = 0; docOrd < live.docCount; docOrd++) {
+      if (!live.has(docOrd)) continue
+      const vector = segment.vector(docOrd)
+      if (vector) writer.add(rank, vector)
+      rank++
+      await pause?.()
+    }
+    return writer
   }
 
   /** Adds a document's vector. docOrds ascend; a document without a vector is left out. */
@@ -178,22 +233,27 @@ export class VectorWriter extends EngineVectorIndex {
 /** A sealed vector index. Its bytes on disk are its bytes in memory. */
 export class VectorSegment extends EngineVectorIndex {
   readonly #blob: number
+  readonly dimension: number
+  readonly metric: Metric
   /** Bytes of the segment. */
   readonly byteLength: number
 
-  private constructor(engine: Engine, index: number, blob: number) {
+  private constructor(engine: Engine, index: number, blob: number, dimension: number, metric: Metric) {
     super(engine, index)
+    this.dimension = dimension
+    this.metric = metric
     this.#blob = blob
     this.byteLength = engine.abi.blobLength(blob) >>> 0
   }
 
   /** Opens what `readBytes` gave. Every byte is checked: CORRUPT, TRUNCATED, INCOMPATIBLE_VERSION. With `docCount`, a
    *  vector of a document from there on is CORRUPT too. */
-  static open(
+  static async open(
     engine: Engine,
-    bytes: Uint8Array,
+    source: ByteSource,
     expected: { dimension: number; metric: Metric; docCount?: number },
-  ): VectorSegment {
+  ): Promise<VectorSegment> {
+    const bytes = await source.read(0, source.size)
     const blob = openBlob(engine, bytes, { what: WHAT, magic: VECTOR_MAGIC, version: VECTOR_VERSION })
     return VectorSegment.adopt(engine, blob, expected)
   }
@@ -222,8 +282,30 @@ export class VectorSegment extends EngineVectorIndex {
         `the ${WHAT} holds ${metric} vectors of ${dimension} dimensions, the schema says ${expected.metric} and ${expected.dimension}`,
       )
     }
-    return new VectorSegment(engine, index, blob)
+    return new VectorSegment(engine, index, blob, dimension, metric)
   }
+
+  get isLoaded(): boolean {
+    return true
+  }
+
+  /** Linear memory that the segment holds. */
+  get residentBytes(): number {
+    return this.byteLength
+  }
+
+  /** All vectors in the order of their documents. */
+  async *scan(): AsyncGenerator<{ docOrd: number; vector: Float32Array }> {
+    for (let docOrd = 0, left = this.count; left > 0; docOrd++) {
+      const vector = this.vector(docOrd)
+      if (!vector) continue
+      left--
+      yield { docOrd, vector }
+    }
+  }
+
+  /** Looks at everything that a search relies on: CORRUPT where the file contradicts itself. */
+  check(): void {}
 
   /** A copy of some of the segment's bytes. */
   readBytes(offset: number, length: number): Uint8Array<ArrayBuffer> {

@@ -4,13 +4,19 @@ import { PrismError } from "../../src/base/errors.ts"
 import { DocSet } from "../../src/engine/doc-set.ts"
 import { Engine } from "../../src/engine/engine.ts"
 import { copyIn } from "../../src/engine/memory.ts"
-import { type Metric, type VectorIndex, VectorSegment, VectorWriter } from "../../src/engine/vector-index.ts"
+import {
+  type ByteSource,
+  type Metric,
+  type VectorIndex,
+  VectorSegment,
+  VectorWriter,
+} from "../../src/engine/vector-index.ts"
 import { Random } from "../support/random.ts"
 
 const METRICS: Metric[] = ["cosine", "dot", "euclidean"]
 
 function newWriter(engine: Engine, dimension: number, metric: Metric): VectorWriter {
-  return new VectorWriter(engine, { dimension, metric, m: 16, efConstruction: 200 })
+  return new VectorWriter(engine, { dimension, metric, m: 16, efConstruction: 200, graph: true })
 }
 
 /** The definition of the scores, in f64 and a component at a time. */
@@ -52,6 +58,10 @@ function clustered(random: Random, count: number, dimension: number): Map<number
     )
   }
   return documents
+}
+
+function sourceOf(bytes: Uint8Array): ByteSource {
+  return { size: bytes.length, read: async (offset, length) => bytes.slice(offset, offset + length) }
 }
 
 function addAll(writer: VectorWriter, documents: Map<number, Float32Array>): void {
@@ -198,7 +208,7 @@ describe.each(METRICS)("%s", (metric) => {
   })
 })
 
-test("vectors come back bit for bit, from the writer, the segment and the reopened segment", () => {
+test("vectors come back bit for bit, from the writer, the segment and the reopened segment", async () => {
   const engine = new Engine()
   const random = new Random(16)
   const vectors = Array.from({ length: 200 }, () =>
@@ -212,7 +222,7 @@ test("vectors come back bit for bit, from the writer, the segment and the reopen
   for (const [i, vector] of vectors.entries()) writer.add(2 * i, vector)
   using segment = writer.seal()
   const bytes = segment.readBytes(0, segment.byteLength)
-  using reopened = VectorSegment.open(engine, bytes, { dimension: 13, metric: "cosine", docCount: 399 })
+  using reopened = await VectorSegment.open(engine, sourceOf(bytes), { dimension: 13, metric: "cosine", docCount: 399 })
   for (const index of [writer, segment, reopened] satisfies VectorIndex[]) {
     expect(index.count).toBe(200)
     for (const [i, vector] of vectors.entries()) {
@@ -247,12 +257,12 @@ test("a writer is searchable at every size, and the same documents give the same
   expect(seals[0]).toEqual(seals[1])
 })
 
-test("an index without vectors can be searched, sealed and opened", () => {
+test("an index without vectors can be searched, sealed and opened", async () => {
   const engine = new Engine()
   using writer = newWriter(engine, 4, "cosine")
   using segment = writer.seal()
   const bytes = segment.readBytes(0, segment.byteLength)
-  using reopened = VectorSegment.open(engine, bytes, { dimension: 4, metric: "cosine", docCount: 0 })
+  using reopened = await VectorSegment.open(engine, sourceOf(bytes), { dimension: 4, metric: "cosine", docCount: 0 })
   for (const index of [writer, segment, reopened] satisfies VectorIndex[]) {
     expect(index.count).toBe(0)
     expect(index.search(new Float32Array(4), { k: 10, ef: 10 }).docOrds.length).toBe(0)
@@ -263,7 +273,7 @@ test("an index without vectors can be searched, sealed and opened", () => {
 test("the marks of what was visited outlast more searches than they can count", () => {
   const engine = new Engine()
   const random = new Random(18)
-  using writer = new VectorWriter(engine, { dimension: 4, metric: "dot", m: 4, efConstruction: 10 })
+  using writer = new VectorWriter(engine, { dimension: 4, metric: "dot", m: 4, efConstruction: 10, graph: true })
   addAll(writer, clustered(random, 600, 4))
   const query = gaussian(random, 4)
   const first = writer.search(query, { k: 1, ef: 1 })
@@ -276,14 +286,14 @@ test("the marks of what was visited outlast more searches than they can count", 
 describe("what a file may not do", () => {
   function sealed(engine: Engine): Uint8Array {
     const random = new Random(19)
-    using writer = new VectorWriter(engine, { dimension: 3, metric: "cosine", m: 2, efConstruction: 10 })
+    using writer = new VectorWriter(engine, { dimension: 3, metric: "cosine", m: 2, efConstruction: 10, graph: true })
     const same = gaussian(random, 3)
     for (let i = 0; i < 60; i++) writer.add(i, i % 7 ? gaussian(random, 3) : same)
     using segment = writer.seal()
     return segment.readBytes(0, segment.byteLength)
   }
 
-  test("a bit that turned, or a byte that is missing, is refused", () => {
+  test("a bit that turned, or a byte that is missing, is refused", async () => {
     const engine = new Engine()
     const random = new Random(20)
     const bytes = sealed(engine)
@@ -291,14 +301,18 @@ describe("what a file may not do", () => {
       const damaged = bytes.slice()
       const at = random.below(bytes.length)
       damaged[at] = (damaged[at] ?? 0) ^ (1 << random.below(8))
-      expect(() => VectorSegment.open(engine, damaged, { dimension: 3, metric: "cosine" })).toThrow(PrismError)
+      await expect(VectorSegment.open(engine, sourceOf(damaged), { dimension: 3, metric: "cosine" })).rejects.toThrow(
+        PrismError,
+      )
       const cut = bytes.slice(0, at)
-      expect(() => VectorSegment.open(engine, cut, { dimension: 3, metric: "cosine" })).toThrow(PrismError)
+      await expect(VectorSegment.open(engine, sourceOf(cut), { dimension: 3, metric: "cosine" })).rejects.toThrow(
+        PrismError,
+      )
     }
     expect(engine.memoryInUse).toBe(0)
   })
 
-  test("a forged file with sound checksums is refused, or can be searched without harm", () => {
+  test("a forged file with sound checksums is refused, or can be searched without harm", async () => {
     const engine = new Engine()
     const random = new Random(21)
     const bytes = sealed(engine)
@@ -323,7 +337,7 @@ describe("what a file may not do", () => {
       engine.abi.regionFree(region)
       let segment: VectorSegment
       try {
-        segment = VectorSegment.open(engine, forged, { dimension: 3, metric: "cosine", docCount: 100 })
+        segment = await VectorSegment.open(engine, sourceOf(forged), { dimension: 3, metric: "cosine", docCount: 100 })
       } catch (error) {
         expect(error).toBeInstanceOf(PrismError)
         refused++
@@ -341,7 +355,7 @@ describe("what a file may not do", () => {
     expect(engine.memoryInUse).toBe(0)
   })
 
-  test("a segment of another metric or dimension, or of more documents, is refused", () => {
+  test("a segment of another metric or dimension, or of more documents, is refused", async () => {
     const engine = new Engine()
     const bytes = sealed(engine)
     for (const expected of [
@@ -349,14 +363,16 @@ describe("what a file may not do", () => {
       { dimension: 3, metric: "dot" as const },
       { dimension: 3, metric: "cosine" as const, docCount: 59 },
     ]) {
-      expect(() => VectorSegment.open(engine, bytes, expected)).toThrow(expect.objectContaining({ code: "CORRUPT" }))
+      await expect(VectorSegment.open(engine, sourceOf(bytes), expected)).rejects.toThrow(
+        expect.objectContaining({ code: "CORRUPT" }),
+      )
     }
     expect(engine.memoryInUse).toBe(0)
   })
 
-  test("a query of another dimension, or with a component that is no number, is an error of the caller", () => {
+  test("a query of another dimension, or with a component that is no number, is an error of the caller", async () => {
     const engine = new Engine()
-    using segment = VectorSegment.open(engine, sealed(engine), { dimension: 3, metric: "cosine" })
+    using segment = await VectorSegment.open(engine, sourceOf(sealed(engine)), { dimension: 3, metric: "cosine" })
     const search = (query: Float32Array) => () => segment.search(query, { k: 1, ef: 1 })
     expect(search(new Float32Array(4))).toThrow(expect.objectContaining({ code: "DIMENSION_MISMATCH" }))
     expect(search(Float32Array.of(1, Number.NaN, 0))).toThrow(expect.objectContaining({ code: "INVALID_REQUEST" }))
