@@ -45,6 +45,13 @@ export interface StoredDocument {
   readonly fieldsJson: string
 }
 
+/** The same as the bytes that it has in the file. */
+export interface EncodedDocument {
+  readonly docOrd: number
+  readonly id: Uint8Array
+  readonly fields: Uint8Array
+}
+
 /** Writes to a new, empty file in bounded memory (a block and its index). The caller closes the file. */
 export class DocumentStoreWriter {
   readonly #file: WritableFile
@@ -69,16 +76,20 @@ export class DocumentStoreWriter {
 
   /** The first document added has docOrd 0. Await each before the next. */
   async add(id: string, fieldsJson: string): Promise<void> {
-    const idBytes = encodeUtf8(id)
-    const fieldsBytes = encodeUtf8(fieldsJson)
+    await this.addEncoded({ id: encodeUtf8(id), fields: encodeUtf8(fieldsJson) })
+  }
+
+  /** The same of a document whose bytes are there already, from a log or another store. They must not change before the
+   *  block that takes them is written. Returns a promise only where one is. */
+  addEncoded({ id, fields }: { readonly id: Uint8Array; readonly fields: Uint8Array }): Promise<void> | undefined {
     const header = new Uint8Array(RECORD_HEADER_BYTES)
     const view = new DataView(header.buffer)
-    view.setUint32(0, idBytes.length, true)
-    view.setUint32(4, fieldsBytes.length, true)
-    this.#parts.push(header, idBytes, fieldsBytes)
-    this.#partsBytes += header.length + idBytes.length + fieldsBytes.length
+    view.setUint32(0, id.length, true)
+    view.setUint32(4, fields.length, true)
+    this.#parts.push(header, id, fields)
+    this.#partsBytes += header.length + id.length + fields.length
     this.#documentCount++
-    if (this.#partsBytes >= BLOCK_BYTES) await this.#writeBlock()
+    return this.#partsBytes >= BLOCK_BYTES ? this.#writeBlock() : undefined
   }
 
   /** Writes what is left and syncs the file; its entry in its folder is the caller's to sync. */
@@ -179,11 +190,19 @@ export class DocumentStoreReader {
     const block = await this.#file.read(offset, this.#blockLength(low))
     const records = this.#records(low, block)
     for (let skip = docOrd - this.#firstDocOrd(low); skip > 0; skip--) records.next()
-    return records.take()
+    const { id, fields } = records.next()
+    return decodeDocument(this.#file, id, fields)
   }
 
   /** All documents in order of docOrd, reading the file once from `from` on in large pieces. */
   async *scan(from = 0): AsyncGenerator<{ docOrd: number } & StoredDocument, void, undefined> {
+    for await (const documents of this.scanEncoded(from)) {
+      for (const { docOrd, id, fields } of documents) yield { docOrd, ...decodeDocument(this.#file, id, fields) }
+    }
+  }
+
+  /** The same as bytes, as many documents at once as were read at once. */
+  async *scanEncoded(from = 0): AsyncGenerator<EncodedDocument[], void, undefined> {
     let block = 0
     while (block < this.#blockCount && this.#firstDocOrd(block + 1) <= from) block++
     while (block < this.#blockCount) {
@@ -191,14 +210,16 @@ export class DocumentStoreReader {
       let end = block + 1
       while (end < this.#blockCount && this.#blockOffset(end) + this.#blockLength(end) - start <= SCAN_BYTES) end++
       const bytes = await this.#file.read(start, this.#blockOffset(end - 1) + this.#blockLength(end - 1) - start)
+      const documents: EncodedDocument[] = []
       for (; block < end; block++) {
         const offset = this.#blockOffset(block) - start
         const records = this.#records(block, bytes.subarray(offset, offset + this.#blockLength(block)))
         for (let docOrd = this.#firstDocOrd(block); docOrd < this.#firstDocOrd(block + 1); docOrd++) {
-          if (docOrd < from) records.next()
-          else yield { docOrd, ...records.take() }
+          const record = records.next()
+          if (docOrd >= from) documents.push({ docOrd, ...record })
         }
       }
+      yield documents
     }
   }
 
@@ -264,28 +285,22 @@ class RecordCursor {
     this.#view = dataView(bytes)
   }
 
-  /** Skips a record and returns where its id and fields end. */
-  next(): { idEnd: number; fieldsEnd: number } {
+  next(): { id: Uint8Array; fields: Uint8Array } {
     const start = this.#at + RECORD_HEADER_BYTES
     if (start <= this.#bytes.length) {
       const idEnd = start + this.#view.getUint32(this.#at, true)
       const fieldsEnd = idEnd + this.#view.getUint32(this.#at + 4, true)
       if (fieldsEnd <= this.#bytes.length) {
         this.#at = fieldsEnd
-        return { idEnd, fieldsEnd }
+        return { id: this.#bytes.subarray(start, idEnd), fields: this.#bytes.subarray(idEnd, fieldsEnd) }
       }
     }
     throw damaged(this.#file, this.#blockOffset, this.#bytes.length, "a record does not fit into its block")
   }
+}
 
-  take(): StoredDocument {
-    const start = this.#at + RECORD_HEADER_BYTES
-    const { idEnd, fieldsEnd } = this.next()
-    return {
-      id: decodeUtf8Fatal(this.#bytes.subarray(start, idEnd), this.#file.path),
-      fieldsJson: decodeUtf8Fatal(this.#bytes.subarray(idEnd, fieldsEnd), this.#file.path),
-    }
-  }
+function decodeDocument(file: ReadableFile, id: Uint8Array, fields: Uint8Array): StoredDocument {
+  return { id: decodeUtf8Fatal(id, file.path), fieldsJson: decodeUtf8Fatal(fields, file.path) }
 }
 
 /** Index entries as bytes, doubling. */

@@ -314,6 +314,19 @@ export class WalReplay implements AsyncIterable<WalEntry> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<WalEntry, void, undefined> {
+    for await (const { file, payload, offset } of this.#frames()) yield* decodeRecords(file, payload, offset)
+  }
+
+  /** The documents that the log puts, deleted ones too, as the bytes that they have there, a frame at a time. */
+  async *encodedPuts(): AsyncGenerator<EncodedPut[], void, undefined> {
+    for await (const { file, payload, offset } of this.#frames()) {
+      const puts: EncodedPut[] = []
+      for (const record of splitRecords(file, payload, offset)) if (record.kind === PUT) puts.push(record)
+      yield puts
+    }
+  }
+
+  async *#frames(): AsyncGenerator<{ file: ReadableFile; payload: Uint8Array; offset: number }, void, undefined> {
     assert(this.salt === undefined, "a log is replayed once")
     if ((await this.#storage.size(this.path)) === undefined) {
       throw new PrismError("CORRUPT", `${this.path} is missing`, { place: this.path, hint: RESTORE_HINT })
@@ -325,7 +338,7 @@ export class WalReplay implements AsyncIterable<WalEntry> {
     while (offset < file.size) {
       const payload = await readFrame(file, offset, salt)
       if (!payload) break
-      yield* decodeRecords(file, payload, offset + FRAME_HEADER_BYTES)
+      yield { file, payload, offset: offset + FRAME_HEADER_BYTES }
       offset += FRAME_HEADER_BYTES + payload.length
     }
     this.droppedBytes = file.size - offset
@@ -406,7 +419,34 @@ async function findFrameHeader(file: ReadableFile, from: number, salt: Uint8Arra
   return undefined
 }
 
+/** A document of the log: views of the frame that was read for it. */
+export interface EncodedPut {
+  readonly id: Uint8Array
+  readonly fields: Uint8Array
+  /** f32[dimension], not aligned; empty where there is none. */
+  readonly vector: Uint8Array
+}
+
+interface EncodedEntry extends EncodedPut {
+  readonly kind: typeof PUT | typeof DELETE
+  readonly location: WalLocation
+}
+
 function* decodeRecords(file: ReadableFile, payload: Uint8Array, payloadOffset: number): Generator<WalEntry> {
+  for (const { kind, location, ...encoded } of splitRecords(file, payload, payloadOffset)) {
+    const id = decodeUtf8Fatal(encoded.id, file.path)
+    if (kind === DELETE) {
+      yield { operation: { kind: "delete", id }, location }
+      continue
+    }
+    const fieldsJson = decodeUtf8Fatal(encoded.fields, file.path)
+    // A copy, because a frame does not keep its vectors aligned.
+    const vector = encoded.vector.length === 0 ? undefined : new Float32Array(encoded.vector.slice().buffer)
+    yield { operation: { kind: "put", id, fieldsJson, vector }, location }
+  }
+}
+
+function* splitRecords(file: ReadableFile, payload: Uint8Array, payloadOffset: number): Generator<EncodedEntry> {
   const view = dataView(payload)
   let at = 0
   while (at < payload.length) {
@@ -419,17 +459,14 @@ function* decodeRecords(file: ReadableFile, payload: Uint8Array, payloadOffset: 
     const dimension = view.getUint32(at + 12, true)
     const end = fieldsEnd + dimension * 4
     if (end > payload.length || (kind !== PUT && kind !== DELETE)) throw wrong()
-    const id = decodeUtf8Fatal(payload.subarray(at + RECORD_HEADER_BYTES, idEnd), file.path)
-    const location = { offset: payloadOffset + at, length: fieldsEnd - at }
-    at = end
-    if (kind === DELETE) {
-      yield { operation: { kind: "delete", id }, location }
-      continue
+    yield {
+      kind,
+      id: payload.subarray(at + RECORD_HEADER_BYTES, idEnd),
+      fields: payload.subarray(idEnd, fieldsEnd),
+      vector: payload.subarray(fieldsEnd, end),
+      location: { offset: payloadOffset + at, length: fieldsEnd - at },
     }
-    const fieldsJson = decodeUtf8Fatal(payload.subarray(idEnd, fieldsEnd), file.path)
-    // A copy, because a frame does not keep its vectors aligned.
-    const vector = dimension === 0 ? undefined : new Float32Array(payload.slice(fieldsEnd, end).buffer)
-    yield { operation: { kind: "put", id, fieldsJson, vector }, location }
+    at = end
   }
 }
 
