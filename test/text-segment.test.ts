@@ -4,6 +4,7 @@ import { PrismError } from "../src/base/errors.ts"
 import { Engine } from "../src/engine/engine.ts"
 import { compileQuery, type Query, type QueryProgram } from "../src/engine/query.ts"
 import { combinedStatistics, type IndexField, TextSegment, TextWriter } from "../src/engine/text-index.ts"
+import { sourceOf } from "./support/bytes-source.ts"
 import { Random } from "./support/random.ts"
 
 const FIELDS: IndexField[] = [{ kind: "term" }, { kind: "text" }, { kind: "point" }]
@@ -67,11 +68,11 @@ const answers = (segment: TextSegment, programs: readonly QueryProgram[]) =>
   programs.map((program) => segment.search(program, { k: 7 }))
 
 /** Opens damaged bytes and asks everything of them; the error's code where they are refused. */
-function tryDamaged(engine: Engine, bytes: Uint8Array, programs: readonly QueryProgram[]) {
+async function tryDamaged(engine: Engine, bytes: Uint8Array, programs: readonly QueryProgram[]) {
   const inUse = engine.memoryInUse
   let segment: TextSegment
   try {
-    segment = TextSegment.open(engine, bytes, FIELDS)
+    segment = await TextSegment.open(engine, sourceOf(bytes), FIELDS)
   } catch (error) {
     expect(error).toBeInstanceOf(PrismError)
     expect(engine.memoryInUse).toBe(inUse)
@@ -97,12 +98,12 @@ function prepared() {
   }
 }
 
-test("a segment with any byte flipped is refused or answers as before", () => {
+test("a segment with any byte flipped is refused or answers as before", async () => {
   const { engine, programs, bytes, right } = prepared()
   let refused = 0
   for (let at = 0; at < bytes.length; at++) {
     bytes[at] = (bytes[at] ?? 0) ^ (1 << (at % 8))
-    const result = tryDamaged(engine, bytes, programs)
+    const result = await tryDamaged(engine, bytes, programs)
     if (typeof result === "string") {
       expect(["CORRUPT", "TRUNCATED", "INCOMPATIBLE_VERSION"]).toContain(result)
       refused++
@@ -114,10 +115,10 @@ test("a segment with any byte flipped is refused or answers as before", () => {
   expect(refused).toBe(bytes.length)
 })
 
-test("a segment cut anywhere is refused", () => {
+test("a segment cut anywhere is refused", async () => {
   const { engine, programs, bytes } = prepared()
   for (let length = 0; length < bytes.length; length += length < 400 ? 1 : 37) {
-    expect(["CORRUPT", "TRUNCATED"]).toContain(tryDamaged(engine, bytes.slice(0, length), programs))
+    expect(["CORRUPT", "TRUNCATED"]).toContain(await tryDamaged(engine, bytes.slice(0, length), programs))
   }
 })
 
@@ -136,40 +137,40 @@ function repairChecksums(bytes: Uint8Array): void {
   view.setUint32(20, crc32c(bytes.subarray(24, 24 + sections * 24), crc32c(bytes.subarray(0, 20))), true)
 }
 
-test("a segment that somebody made, checksums and all, never traps and never hangs", () => {
+test("a segment that somebody made, checksums and all, never traps and never hangs", async () => {
   const { engine, programs, bytes } = prepared()
   const sectionsAt = 24 + 24 * new DataView(bytes.buffer).getUint32(16, true)
   const random = new Random(2)
   let refused = 0
   let answered = 0
-  const attempt = (damaged: Uint8Array) => {
+  const attempt = async (damaged: Uint8Array) => {
     repairChecksums(damaged)
-    if (typeof tryDamaged(engine, damaged, programs) === "string") refused++
+    if (typeof (await tryDamaged(engine, damaged, programs)) === "string") refused++
     else answered++
   }
   for (let at = sectionsAt; at < bytes.length; at++) {
     const damaged = bytes.slice()
     damaged[at] = [0, 0xff, random.below(256), (damaged[at] ?? 0) + 1][at % 4] ?? 0
-    attempt(damaged)
+    await attempt(damaged)
   }
   for (let round = 0; round < 500; round++) {
     const damaged = bytes.slice()
     for (let i = random.below(8); i >= 0; i--)
       damaged[sectionsAt + random.below(bytes.length - sectionsAt)] = random.below(256)
-    attempt(damaged)
+    await attempt(damaged)
   }
   expect(refused).toBeGreaterThan(1000)
   expect(answered).toBeGreaterThan(10)
 })
 
-test("a segment of a newer version, or of other fields, is refused by name", () => {
+test("a segment of a newer version, or of other fields, is refused by name", async () => {
   const { engine, bytes } = prepared()
   const newer = bytes.slice()
   new DataView(newer.buffer).setUint16(6, 2, true)
   repairChecksums(newer)
-  expect(() => TextSegment.open(engine, newer, FIELDS)).toThrow(
-    expect.objectContaining({ code: "INCOMPATIBLE_VERSION" }),
-  )
+  await expect(TextSegment.open(engine, sourceOf(newer), FIELDS)).rejects.toMatchObject({
+    code: "INCOMPATIBLE_VERSION",
+  })
   const others: IndexField[][] = [
     FIELDS.slice(0, 2),
     [...FIELDS, { kind: "text" }],
@@ -177,6 +178,6 @@ test("a segment of a newer version, or of other fields, is refused by name", () 
     [{ kind: "term" }, { kind: "text", analyzer: { name: "raw" } }, { kind: "point" }],
   ]
   for (const fields of others) {
-    expect(() => TextSegment.open(engine, bytes, fields)).toThrow(expect.objectContaining({ code: "CORRUPT" }))
+    await expect(TextSegment.open(engine, sourceOf(bytes), fields)).rejects.toMatchObject({ code: "CORRUPT" })
   }
 })

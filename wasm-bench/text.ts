@@ -154,7 +154,7 @@ async function debian(): Promise<object> {
   const bytes = sealed.readBytes(0, sealed.byteLength)
   sealed.close()
   const opening = cpuSeconds()
-  using segment = TextSegment.open(engine, bytes, FIELDS)
+  using segment = await TextSegment.open(engine, { size: bytes.length, read: async () => bytes }, FIELDS)
   const opened = cpuSeconds()
   const writerBytes = writer.memoryBytes
   writer.close()

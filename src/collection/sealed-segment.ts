@@ -17,7 +17,7 @@ export class SealedSegment extends Segment {
   /** True while memory knows deletions that no file of the manifest holds (the write-ahead log has them). */
   hasNewDeletions = false
   readonly #documents: DocumentStoreReader
-  readonly #documentsFile: ReadableFile
+  readonly #files: readonly ReadableFile[]
 
   constructor(
     entry: SegmentEntry,
@@ -26,7 +26,8 @@ export class SealedSegment extends Segment {
       vector: VectorSegment | undefined
       live: DocSet
       documents: DocumentStoreReader
-      file: ReadableFile
+      /** Closed with the segment. */
+      files: readonly ReadableFile[]
     },
   ) {
     super()
@@ -35,7 +36,7 @@ export class SealedSegment extends Segment {
     this.vector = parts.vector
     this.live = parts.live
     this.#documents = parts.documents
-    this.#documentsFile = parts.file
+    this.#files = parts.files
   }
 
   /** Opens the files of `entry`, whose paths are relative to `directory`. */
@@ -52,7 +53,9 @@ export class SealedSegment extends Segment {
       return part
     }
     try {
-      const text = keep(TextSegment.open(engine, await readWhole(storage, directory, entry.files.text), shape.fields))
+      const textFile = keep(await storage.open(`${directory}/${entry.files.text.path}`))
+      checkLength(entry.files.text, textFile.size)
+      const text = keep(await TextSegment.open(engine, textFile, shape.fields))
       if (text.docCount !== entry.documentCount) {
         throw corrupt(entry.files.text, `holds ${text.docCount} documents, the manifest says ${entry.documentCount}`)
       }
@@ -88,7 +91,7 @@ export class SealedSegment extends Segment {
           `holds ${documents.documentCount} documents, the manifest says ${entry.documentCount}`,
         )
       }
-      return new SealedSegment(entry, { text, vector, live, documents, file })
+      return new SealedSegment(entry, { text, vector, live, documents, files: [textFile, file] })
     } catch (error) {
       for (const part of opened.reverse()) await part.close()
       throw error
@@ -115,15 +118,18 @@ export class SealedSegment extends Segment {
     this.text.close()
     this.vector?.close()
     this.live.close()
-    await this.#documentsFile.close()
+    for (const file of this.#files) await file.close()
   }
 }
 
 async function readWhole(storage: Storage, directory: string, file: FileEntry): Promise<Uint8Array> {
   const bytes = await storage.read(`${directory}/${file.path}`)
-  if (bytes.length !== file.length)
-    throw corrupt(file, `is ${bytes.length} bytes long, the manifest says ${file.length}`)
+  checkLength(file, bytes.length)
   return bytes
+}
+
+function checkLength(file: FileEntry, length: number): void {
+  if (length !== file.length) throw corrupt(file, `is ${length} bytes long, the manifest says ${file.length}`)
 }
 
 function corrupt(file: FileEntry, what: string): PrismError {

@@ -499,7 +499,7 @@ export class CollectionWriter {
         const stored = await storage.open(`${directory}/${documentsPath}`)
         try {
           const documents = await DocumentStoreReader.open(stored)
-          return new SealedSegment(entry, { text, vector, live, documents, file: stored })
+          return new SealedSegment(entry, { text, vector, live, documents, files: [stored] })
         } catch (error) {
           await stored.close()
           throw error

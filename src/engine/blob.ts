@@ -2,6 +2,17 @@ import { assert, PrismError } from "../base/errors.ts"
 import type { Engine } from "./engine.ts"
 import { copyIn } from "./memory.ts"
 
+/** Where a blob's bytes are read from; a storage's ReadableFile is one. Rejects where there are fewer bytes. */
+export interface ByteSource {
+  readonly size: number
+  read(offset: number, length: number): Promise<Uint8Array>
+}
+
+/** Keeps pages that were read, by the source's identity and the offset there; a storage's BlockCache is one. */
+export interface PageCache {
+  get(source: object, offset: number, load: () => Promise<Uint8Array>): Promise<Uint8Array>
+}
+
 // What blobCheck of assembly/blob.ts returns.
 const OK = 0
 const NOT_OURS = 1

@@ -51,6 +51,25 @@ export type Query =
       readonly mustNot: readonly Query[]
     }
 
+export interface FieldTerm {
+  readonly field: number
+  readonly term: string
+}
+
+/** Every term whose document frequency `compileQuery` asks for; a term may come several times. */
+export function termsOf(query: Query): FieldTerm[] {
+  switch (query.kind) {
+    case "term":
+      return query.fields.map(({ field }) => ({ field, term: query.term }))
+    case "phrase":
+      return query.fields.flatMap(({ field }) => query.terms.map(({ term }) => ({ field, term })))
+    case "bool":
+      return [...query.must, ...query.should, ...query.mustNot].flatMap(termsOf)
+    default:
+      return []
+  }
+}
+
 /** What a score needs to know about all segments together. */
 export interface TextStatistics {
   /** Documents, deleted ones included as long as they are in a segment. */

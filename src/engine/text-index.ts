@@ -1,10 +1,10 @@
 import { assert, PrismError } from "../base/errors.ts"
 import { ANALYZER_CODES, type AnalyzerSpec } from "./analyzer.ts"
-import { openBlob } from "./blob.ts"
+import { type ByteSource, openBlob, type PageCache } from "./blob.ts"
 import { DocSet } from "./doc-set.ts"
 import type { Engine } from "./engine.ts"
 import { allocated, copyOut } from "./memory.ts"
-import type { QueryProgram, TextStatistics } from "./query.ts"
+import type { FieldTerm, QueryProgram, TextStatistics } from "./query.ts"
 import { writeInput, writeInputBytes } from "./text-input.ts"
 
 /** One field of the index; its ordinal is its place in the array that a writer or segment is opened with. */
@@ -39,6 +39,13 @@ export interface TextSearchOptions {
 /** What a RAM writer and a sealed segment both answer. */
 export interface TextIndex {
   readonly docCount: number
+  /** Makes ready what `docFreq`, `lookup` and `lastDocument` read of these terms; undefined where it is. The errors of
+   *  a read, and CORRUPT: the next call tries again. */
+  prepareTerms(terms: readonly FieldTerm[]): Promise<void> | undefined
+  /** The same for `lastDocument` of field 0, the ids. */
+  prepareIds(ids: readonly string[]): Promise<void> | undefined
+  /** The same for `search` and `filter`. */
+  prepare(program: QueryProgram): Promise<void> | undefined
   /** Sum of tokens over all documents. */
   fieldLength(field: number): number
   /** Documents with at least one value in the field. */
@@ -110,6 +117,18 @@ abstract class TextReader implements TextIndex {
 
   get docCount(): number {
     return this.engine.abi.textDocCount(this.pointer) >>> 0
+  }
+
+  prepareTerms(_terms: readonly FieldTerm[]): Promise<void> | undefined {
+    return undefined
+  }
+
+  prepareIds(_ids: readonly string[]): Promise<void> | undefined {
+    return undefined
+  }
+
+  prepare(_program: QueryProgram): Promise<void> | undefined {
+    return undefined
   }
 
   fieldLength(field: number): number {
@@ -245,7 +264,13 @@ export class TextSegment extends TextReader {
 
   /** Checks the bytes whole, so that nothing in them can mislead a later call. Errors: CORRUPT, TRUNCATED,
    *  INCOMPATIBLE_VERSION. `fields` must be those that the segment was written with. */
-  static open(engine: Engine, bytes: Uint8Array, fields: readonly IndexField[]): TextSegment {
+  static async open(
+    engine: Engine,
+    source: ByteSource,
+    fields: readonly IndexField[],
+    _cache?: PageCache,
+  ): Promise<TextSegment> {
+    const bytes = await source.read(0, source.size)
     const blob = openBlob(engine, bytes, { what: "text segment", magic: SEGMENT_MAGIC, version: SEGMENT_VERSION })
     return TextSegment.own(engine, blob, fields, false)
   }
@@ -259,6 +284,14 @@ export class TextSegment extends TextReader {
     engine.abi.regionFree(blob)
     throw segmentError(failure)
   }
+
+  get residentBytes(): number {
+    return this.byteLength
+  }
+
+  async loadAll(): Promise<void> {}
+
+  check(): void {}
 
   /** A copy of a range of the segment's bytes. */
   readBytes(offset: number, length: number): Uint8Array<ArrayBuffer> {

@@ -13,6 +13,7 @@ import {
   TextSegment,
   TextWriter,
 } from "../../src/engine/text-index.ts"
+import { sourceOf } from "../support/bytes-source.ts"
 import { NaiveIndex } from "../support/naive-text.ts"
 import { Random } from "../support/random.ts"
 
@@ -278,14 +279,23 @@ const inSet = (set: DocSet, docCount: number): number[] => {
   return Array.from({ length: docCount }, (_, doc) => doc).filter((doc) => ((bytes[doc >> 3] ?? 0) >> (doc & 7)) & 1)
 }
 
-describe.each([
-  ["400 documents", model(1, 400, 60), 150],
-  ["9,000 documents, three windows", model(2, 9000, 60), 8],
-])("an index of %s", (_, { naive, documents }, numRuns) => {
+async function indexed({ naive, documents }: ReturnType<typeof model>) {
   const engine = new Engine()
   const writer = fill(engine, documents)
   const sealed = writer.seal()
-  const opened = TextSegment.open(engine, sealed.readBytes(0, sealed.byteLength), FIELDS)
+  const opened = await reopened(engine, sealed, FIELDS)
+  return { naive, documents, engine, writer, sealed, opened }
+}
+
+/** The segment's bytes, opened again. */
+async function reopened(engine: Engine, sealed: TextSegment, fields: readonly IndexField[]): Promise<TextSegment> {
+  return await TextSegment.open(engine, sourceOf(sealed.readBytes(0, sealed.byteLength)), fields)
+}
+
+describe.each([
+  ["400 documents", await indexed(model(1, 400, 60)), 150],
+  ["9,000 documents, three windows", await indexed(model(2, 9000, 60)), 8],
+])("an index of %s", (_, { naive, documents, engine, writer, sealed, opened }, numRuns) => {
   const indexes: [string, TextIndex][] = [
     ["writer", writer],
     ["sealed segment", sealed],
@@ -530,7 +540,7 @@ describe("a writer", () => {
     expect(writer.search(phrase("three", "four"), { k: 1 }).total).toBe(1)
   })
 
-  test("takes values of any length, and many of them", () => {
+  test("takes values of any length, and many of them", async () => {
     const engine = new Engine()
     const fields: IndexField[] = [{ kind: "term" }, { kind: "text" }]
     const writer = new TextWriter(engine, fields)
@@ -545,7 +555,7 @@ describe("a writer", () => {
       { field: 1, text: "" },
     ])
     const sealed = writer.seal()
-    const opened = TextSegment.open(engine, sealed.readBytes(0, sealed.byteLength), fields)
+    const opened = await reopened(engine, sealed, fields)
     for (const index of [writer, sealed, opened]) {
       expect([...index.lookup(0, long)]).toEqual([0])
       expect([...index.lookup(0, "")]).toEqual([0])
@@ -565,10 +575,10 @@ describe("a writer", () => {
     }
   })
 
-  test("can be sealed empty", () => {
+  test("can be sealed empty", async () => {
     const engine = new Engine()
     const sealed = new TextWriter(engine, FIELDS).seal()
-    const opened = TextSegment.open(engine, sealed.readBytes(0, sealed.byteLength), FIELDS)
+    const opened = await reopened(engine, sealed, FIELDS)
     const program = compileQuery({ kind: "all" }, combinedStatistics([opened], BM25))
     expect(opened.search(program, { k: 10 })).toEqual({
       docOrds: new Uint32Array(),
@@ -587,14 +597,14 @@ describe("a writer", () => {
     other.close()
   })
 
-  test("gives all memory back", () => {
+  test("gives all memory back", async () => {
     const engine = new Engine()
     const { documents } = model(14, 500, 50)
     for (let round = 0; round < 3; round++) {
       const writer = fill(engine, documents)
       expect(writer.memoryBytes).toBeLessThanOrEqual(engine.memoryInUse)
       const sealed = writer.seal()
-      const opened = TextSegment.open(engine, sealed.readBytes(0, sealed.byteLength), FIELDS)
+      const opened = await reopened(engine, sealed, FIELDS)
       const program = compileQuery({ kind: "all" }, combinedStatistics([writer], BM25))
       opened.search(program, { k: 100 })
       opened.filter(program).close()
