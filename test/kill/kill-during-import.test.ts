@@ -79,7 +79,7 @@ test(`${KILLS} times kill -9 during an import: what was acknowledged is there, e
 test(`${CRASHES} crashes that lose what was not synced: what was acknowledged is there, every document whole`, async () => {
   const totals = { crashes: 0, acknowledgedWrites: 0, documentsChecked: 0 }
   for (let crash = 0; crash < CRASHES; ) {
-    let left = new MemoryStorage()
+    let left = new FaultyStorage()
     const ledger = new Ledger()
     for (let round = 0; round < ROUNDS_A_FOLDER && crash < CRASHES; round++, crash++) {
       const seed = SEED * 100_019 + crash

@@ -438,9 +438,9 @@ test("after a crash at any operation, what was acknowledged is there, and batche
 test("what a replay saw stays, although the process that wrote it died before its sync", async () => {
   const disk = new FaultyStorage()
   const wal = await WalWriter.create(disk, LOG, NUMBER)
-  disk.failAt(1, { kind: "fail", code: "IO_ERROR" })
+  disk.failAt(1, { kind: "kill" })
   await refusal(wal.append([{ kind: "delete", id: "seen" }]))
-  const { seen, wal: reopened } = await resume(disk)
+  const { seen, wal: reopened } = await resume(disk.process())
   expect(seen).toEqual([{ kind: "delete", id: "seen" }])
   await reopened.close()
   expect(await operations(await disk.crash())).toEqual(seen)

@@ -1,258 +1,524 @@
-import { PrismError } from "../../src/base/errors.ts"
-import { MemoryStorage } from "../../src/storage/memory-storage.ts"
-import { joinPath, parentPath } from "../../src/storage/path.ts"
+import { assert, PrismError } from "../../src/base/errors.ts"
+import { truncated } from "../../src/storage/memory-storage.ts"
+import { joinPath, parentPath, pathNames } from "../../src/storage/path.ts"
 import type { ReadableFile, Storage, StorageEntry, StorageLock, WritableFile } from "../../src/storage/storage.ts"
 import { Random } from "./random.ts"
 
-/** What happens to the operation that a fault hits. After `stop` the machine is off: every call fails. With the others
- *  the program goes on and is told. */
+// A machine whose disk keeps what was synced apart from what was not, and fails where it is told to.
+//
+// A file is bytes, and how many of them are on the disk for sure. A folder is names, twice: as programs see them, and as
+// they are on the disk for sure. Each change of names is kept until its folder is synced; after
+// a power cut any subset of the changes that are left took place, in their order, and none without an earlier one of the
+// same name or the same file. Of the bytes that were not synced any part arrived. So disks may behave by POSIX; journals
+// order more than that, and nothing may rely on it.
+//
+// A rename within a folder took place or did not. A file that moves to another folder gets its new name with the sync of
+// that folder and loses the old one with the sync of the other: a crash may leave both. A folder never has two names: the
+// sync of either place settles its move.
+//
+// A sync that fails is worse than none (P. Rebello et al., Can Applications Recover from fsync Failures?, USENIX ATC
+// 2020): the bytes count as clean afterwards. They can be read until the machine stops, a later sync succeeds without
+// writing them, and then they are gone.
+
+/** What happens to the operation that a fault hits. With the last two the program goes on and is told. */
 export type Fault =
-  /** The power goes before the operation is done, in the middle of it if it is an append. */
+  /** The power goes before the operation is done, in the middle of it if it is an append. Every later call fails. */
   | { readonly kind: "stop" }
-  /** Nothing happens, and it fails. */
+  /** The same, but only the process dies: the machine goes on, its page cache too. */
+  | { readonly kind: "kill" }
+  /** Nothing happens, and it fails; what a sync should have written is lost with the power. */
   | { readonly kind: "fail"; readonly code: "DISK_FULL" | "IO_ERROR" }
-  /** It fails after it was done; an append only after this part of its bytes, 0 ≤ part ≤ 1. */
+  /** It fails after it was done; an append only after this part of its bytes, 0 ≤ part ≤ 1. A read just fails. */
   | { readonly kind: "tear"; readonly part: number }
 
-/** A file apart from its names. Files only grow, so what is on the disk for sure is a prefix of it. */
-interface Inode {
-  readonly file: ReadableFile
-  length: number
-  durableLength: number
+export const CHANGING_OPERATIONS = [
+  "create",
+  "cut",
+  "append",
+  "sync",
+  "rename",
+  "remove",
+  "makeDirectory",
+  "removeDirectory",
+  "syncDirectory",
+] as const
+export const READING_OPERATIONS = ["read", "open", "size", "list"] as const
+
+export interface Operation {
+  /** "cut" is `Storage.append`, which opens a file; "read" is a read of an open file too. */
+  readonly kind: (typeof CHANGING_OPERATIONS)[number] | (typeof READING_OPERATIONS)[number]
+  readonly path: string
 }
 
-/** Files by path; a folder is undefined. */
-type Tree = Map<string, Inode | undefined>
-
-/** A change of the names in one folder that is not synced yet. */
-interface Change {
-  readonly directory: string
-  readonly apply: (tree: Tree) => void
-}
-
-/** A storage in memory that keeps what was synced apart from what was not, and fails where it is told to.
- *
- *  Every operation that changes something counts as one; a fault hits one of them. After `crash` only what the port
- *  promises is left: synced bytes and synced names surely, and of the rest any part, in any order. */
-export class FaultyStorage implements Storage {
-  readonly #now = new MemoryStorage()
-  readonly #tree: Tree = new Map([["", undefined]])
-  readonly #durableTree: Tree = new Map([["", undefined]])
-  #changes: Change[] = []
-  #fault: { readonly at: number; readonly fault: Fault } | undefined
-  #stopped = false
-  /** Changing operations so far. */
+/** What the processes of one machine share: its disk and its page cache. */
+class Machine {
+  readonly root = new Folder()
+  /** Decides of each operation whether a fault hits it. */
+  faults: ((operation: Operation) => Fault | undefined) | undefined
+  /** Turns of the promise queue that an operation takes besides the one that any call does. */
+  turns: () => number = () => 0
+  /** Bytes of all files together that the disk has room for. */
+  capacity = Number.POSITIVE_INFINITY
+  usedBytes = 0
   operationCount = 0
+  stopped = false
+  owner: FaultyStorage | undefined
+  /** Changes of names that may not be on the disk yet, oldest first. */
+  changes: NameChange[] = []
+
+  find(path: string): Folder | File | undefined {
+    let at: Folder | File | undefined = this.root
+    for (const name of pathNames(path)) at = at instanceof Folder ? at.now.get(name) : undefined
+    return at
+  }
+
+  folderOf(path: string): Folder {
+    const folder = this.find(parentPath(path))
+    if (folder instanceof Folder) return folder
+    if (folder === undefined) throw notFound(path)
+    throw new PrismError("IO_ERROR", `cannot use ${path}: a part of the path is a file, not a folder`, { place: path })
+  }
+
+  file(path: string): File {
+    const file = this.find(path)
+    if (file instanceof File) return file
+    if (file) throw new PrismError("IO_ERROR", `cannot open ${path}: it is a folder`, { place: path })
+    throw notFound(path)
+  }
+
+  change(change: NameChange): void {
+    for (const { folder, name, node } of change.names) setName(folder.now, name, node)
+    this.changes.push(change)
+  }
+
+  /** Brings changes to the disk, and those before them that they need. */
+  settle(isDue: (change: NameChange) => boolean): void {
+    const touched = new Set<string>()
+    const due = new Set<NameChange>()
+    for (const change of this.changes.toReversed()) {
+      const keys = change.names.flatMap(({ folder, name, node = change.after }) => [
+        `${folder.number}/${name}`,
+        ...(node ? [`${node.number}`] : []),
+      ])
+      if (!isDue(change) && !keys.some((key) => touched.has(key))) continue
+      due.add(change)
+      for (const key of keys) touched.add(key)
+    }
+    for (const change of this.changes) {
+      if (!due.has(change)) continue
+      for (const { folder, name, node } of change.names) setName(folder.durable, name, node)
+      for (const folder of change.detached ?? []) folder.isDetached = true
+    }
+    this.changes = this.changes.filter(
+      (change) => !due.has(change) && !change.names.every(({ folder }) => folder.isDetached),
+    )
+  }
+}
+
+interface NameChange {
+  readonly names: readonly {
+    readonly folder: Folder
+    readonly name: string
+    readonly node: Folder | File | undefined
+  }[]
+  /** Folder whose sync brings this to the disk. */
+  readonly folder: Folder
+  /** Another whose sync does so too: the one that a folder moved out of. */
+  readonly source?: Folder
+  /** Never on the disk without the changes before it that name this file. */
+  readonly after?: File
+  /** Folders that nobody can reach once this is on the disk. */
+  readonly detached?: readonly Folder[]
+}
+
+let nodeCount = 0
+
+class Folder {
+  readonly number = ++nodeCount
+  readonly now = new Map<string, Folder | File>()
+  readonly durable = new Map<string, Folder | File>()
+  isDetached = false
+}
+
+/** A file apart from its names. Files only grow, so what was synced is a prefix; in it some syncs may have failed. */
+class File {
+  readonly number = ++nodeCount
+  length = 0
+  durableLength = 0
+  /** Bytes that a failed sync gave up, ascending. */
+  lost: { readonly start: number; readonly end: number }[] = []
+  /** The process that holds this name, where it is a hold and no more. */
+  holder: FaultyStorage | undefined
+  #bytes = new Uint8Array(0)
+
+  append(bytes: Uint8Array): void {
+    const end = this.length + bytes.length
+    if (end > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(end, this.#bytes.length * 2, 256))
+      grown.set(this.#bytes.subarray(0, this.length))
+      this.#bytes = grown
+    }
+    this.#bytes.set(bytes, this.length)
+    this.length = end
+  }
+
+  cut(length: number): void {
+    this.length = length
+    this.durableLength = Math.min(this.durableLength, length)
+    this.lost = this.lost
+      .filter(({ start }) => start < length)
+      .map(({ start, end }) => ({ start, end: Math.min(end, length) }))
+  }
+
+  sync(): void {
+    this.durableLength = this.length
+  }
+
+  failSync(): void {
+    const given = this.lost.at(-1)?.end ?? 0
+    const start = Math.max(this.durableLength, given)
+    if (start < this.length) this.lost.push({ start, end: this.length })
+  }
+
+  read(path: string, offset: number, length: number): Uint8Array {
+    if (offset + length > this.length) throw truncated(path, offset + length, this.length)
+    return this.#bytes.slice(offset, offset + length)
+  }
+
+  /** What a power cut leaves: synced bytes, then any part of the others, a prefix in which pages may be zeros because
+   *  their data did not arrive. Without randomness nothing that was not synced is left. */
+  survivor(random: Random | undefined): File {
+    const end = random ? this.durableLength + random.below(this.length - this.durableLength + 1) : this.durableLength
+    const bytes = this.#bytes.slice(0, end)
+    const pageBytes = random ? 1 << (3 + random.below(10)) : end
+    const loseSome = (start: number, stop: number, share: number) => {
+      for (let page = start; page < Math.min(stop, end); page += pageBytes) {
+        if (!random || random.unit() < share) bytes.fill(0, page, Math.min(page + pageBytes, stop))
+      }
+    }
+    for (const { start, end: stop } of this.lost) loseSome(start, stop, 0.75)
+    if (random) loseSome(this.durableLength, end, 0.25)
+    const file = new File()
+    file.append(bytes)
+    file.sync()
+    return file
+  }
+}
+
+/** One process's view of a machine that can fail.
+ *
+ *  Every operation that changes something counts as one, over all processes of the machine; `failAt` lets a fault hit one
+ *  of them, `faults` any operation, reads too. */
+export class FaultyStorage implements Storage {
+  readonly #machine: Machine
+  #dead = false
+  #closed = false
+  #lock: StorageLock | undefined
+
+  constructor()
+  constructor(machine: Machine)
+  constructor(machine = new Machine()) {
+    this.#machine = machine
+  }
 
   /** Begins with what another storage holds, all of it durable. */
   static async from(storage: Storage): Promise<FaultyStorage> {
     const faulty = new FaultyStorage()
-    await copyTree(storage, faulty.#now)
-    const adopt = async (directory: string): Promise<void> => {
-      for (const { name, kind } of await faulty.#now.list(directory)) {
-        const path = joinPath(directory, name)
-        const file = kind === "file" ? await faulty.#now.open(path) : undefined
-        const inode = file && { file, length: file.size, durableLength: file.size }
-        faulty.#tree.set(path, inode)
-        faulty.#durableTree.set(path, inode)
-        if (kind === "directory") await adopt(path)
-      }
+    await copyTree(storage, faulty)
+    const machine = faulty.#machine
+    machine.settle(() => true)
+    const sync = (folder: Folder) => {
+      for (const node of folder.now.values()) node instanceof File ? node.sync() : sync(node)
     }
-    await adopt("")
+    sync(machine.root)
+    machine.operationCount = 0
     return faulty
+  }
+
+  /** Another process on the same machine. */
+  process(): FaultyStorage {
+    return new FaultyStorage(this.#machine)
+  }
+
+  /** Changing operations so far. */
+  get operationCount(): number {
+    return this.#machine.operationCount
   }
 
   /** The fault hits the changing operation with this number, counted from 0 and from now on. */
   failAt(operation: number, fault: Fault): void {
-    this.#fault = { at: this.operationCount + operation, fault }
+    const at = this.#machine.operationCount + operation
+    this.#machine.faults = ({ kind }) =>
+      this.#machine.operationCount - 1 === at && isChanging(kind) ? fault : undefined
   }
 
-  /** The machine loses power: what is left, as a storage of its own. Without a seed everything that was not synced is
+  /** Asked before each operation, of all processes; replaces `failAt`. */
+  set faults(faults: ((operation: Operation) => Fault | undefined) | undefined) {
+    this.#machine.faults = faults
+  }
+
+  /** How many turns of the promise queue each operation takes more: other orders of what goes on at the same time. */
+  set turns(turns: () => number) {
+    this.#machine.turns = turns
+  }
+
+  /** Bytes that the disk has room for, all files together; more than `usedBytes` once there is room again. */
+  set capacity(bytes: number) {
+    this.#machine.capacity = bytes
+  }
+
+  get usedBytes(): number {
+    return this.#machine.usedBytes
+  }
+
+  get isStopped(): boolean {
+    return this.#machine.stopped
+  }
+
+  get isDead(): boolean {
+    return this.#dead || this.#machine.stopped
+  }
+
+  /** The process dies: its lock and what it holds count no more, every later call of it fails. Nothing else is lost. */
+  kill(): void {
+    this.#dead = true
+    if (this.#machine.owner === this) this.#machine.owner = undefined
+  }
+
+  /** The machine loses power: what is left, as a machine of its own. Without a seed everything that was not synced is
    *  gone; with one, any part of it is there. Every later call of this one fails. */
-  async crash(seed?: number): Promise<MemoryStorage> {
-    this.#stopped = true
+  async crash(seed?: number): Promise<FaultyStorage> {
+    const machine = this.#machine
+    machine.stopped = true
     const random = seed === undefined ? undefined : new Random(seed)
-    const tree: Tree = new Map(this.#durableTree)
-    for (const change of this.#changes) if (random && random.below(2) === 0) change.apply(tree)
-    const storage = new MemoryStorage()
-    const folders = new Set([""])
-    for (const [path, inode] of [...tree].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      // A folder whose own name is gone has taken with it what was inside.
-      if (path === "" || !folders.has(parentPath(path))) continue
-      if (!inode) {
-        folders.add(path)
-        await storage.makeDirectory(path)
-      } else await writeWhole(storage, path, await survivingBytes(inode, random))
+    machine.settle(() => random !== undefined && random.below(2) === 0)
+    const left = new Machine()
+    const copy = (from: Folder, to: Folder) => {
+      // By name, so that the same seed always leaves the same.
+      for (const [name, node] of [...from.durable].sort(([a], [b]) => (a < b ? -1 : 1))) {
+        const survivor = node instanceof File ? node.survivor(random) : new Folder()
+        to.now.set(name, survivor)
+        to.durable.set(name, survivor)
+        if (survivor instanceof File) left.usedBytes += survivor.length
+        else copy(node as Folder, survivor)
+      }
     }
-    return storage
+    copy(machine.root, left.root)
+    return new FaultyStorage(left)
   }
 
   async read(path: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
-    this.#checkRunning(path)
-    return await this.#now.read(path, range)
+    return await this.#operation({ kind: "read", path }, () => {
+      const file = this.#machine.file(path)
+      return file.read(path, range?.offset ?? 0, range?.length ?? file.length)
+    })
   }
 
   async open(path: string): Promise<ReadableFile> {
-    this.#checkRunning(path)
-    return await this.#now.open(path)
+    const file = await this.#operation({ kind: "open", path }, () => this.#machine.file(path))
+    let isOpen = true
+    const close = async () => {
+      isOpen = false
+    }
+    const read = async (offset: number, length: number) => {
+      if (!isOpen) throw new PrismError("CLOSED", `${path} is closed`, { place: path })
+      return await this.#operation({ kind: "read", path }, () => file.read(path, offset, length), { isOpen: true })
+    }
+    return { path, size: file.length, read, close, [Symbol.asyncDispose]: close }
   }
 
   async size(path: string): Promise<number | undefined> {
-    this.#checkRunning(path)
-    return await this.#now.size(path)
+    return await this.#operation({ kind: "size", path }, () => {
+      const file = this.#machine.find(path)
+      return file instanceof File ? file.length : undefined
+    })
   }
 
   async list(directory: string): Promise<StorageEntry[]> {
-    this.#checkRunning(directory)
-    return await this.#now.list(directory)
+    return await this.#operation({ kind: "list", path: directory }, () => {
+      const folder = this.#machine.find(directory)
+      if (!(folder instanceof Folder)) return []
+      return [...folder.now]
+        .map(([name, node]): StorageEntry => ({ name, kind: node instanceof File ? "file" : "directory" }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1))
+    })
   }
 
   async create(path: string): Promise<WritableFile> {
-    const file = await this.#operation(
-      path,
-      () => this.#now.create(path),
-      () => this.#created(path),
-    )
-    return this.#writable(file, this.#tree.get(path)!)
-  }
-
-  async #created(path: string): Promise<void> {
-    const inode = { file: await this.#now.open(path), length: 0, durableLength: 0 }
-    this.#tree.set(path, inode)
-    this.#change(parentPath(path), (tree) => void tree.set(path, inode))
+    const file = await this.#operation({ kind: "create", path }, () => {
+      const folder = this.#machine.folderOf(path)
+      if (this.#machine.find(path)) throw exists(path)
+      this.#needRoom(1, path)
+      const file = new File()
+      this.#machine.change({ names: [{ folder, name: lastName(path), node: file }], folder })
+      return file
+    })
+    return this.#writable(path, file)
   }
 
   async append(path: string, length: number): Promise<WritableFile> {
-    const inode = this.#tree.get(path)
-    const file = await this.#operation(
-      path,
-      () => this.#now.append(path, length),
-      async () => {
-        // The port promises that the cut is durable.
-        inode!.length = length
-        inode!.durableLength = Math.min(inode!.durableLength, length)
-      },
-    )
-    return this.#writable(file, inode!)
+    const file = await this.#operation({ kind: "cut", path }, () => {
+      const file = this.#machine.file(path)
+      if (file.length < length) throw truncated(path, length, file.length)
+      this.#machine.usedBytes -= file.length - length
+      // The port promises that the cut is durable.
+      file.cut(length)
+      return file
+    })
+    return this.#writable(path, file)
   }
 
   async rename(from: string, to: string): Promise<void> {
-    const apply = (tree: Tree) => {
-      // One step, and what lies in a folder that moves is as durable as it was.
-      const inside = [...tree].filter(([path]) => path === from || path.startsWith(`${from}/`))
-      for (const [path, inode] of inside) {
-        tree.delete(path)
-        tree.set(to + path.slice(from.length), inode)
+    await this.#operation({ kind: "rename", path: from }, () => {
+      const machine = this.#machine
+      const node = machine.find(from)
+      pathNames(to)
+      assert(from !== "" && to !== "", "the root of a storage has no name")
+      if (!node) throw notFound(from)
+      const [source, target] = [machine.folderOf(from), machine.folderOf(to)]
+      const replaced = machine.find(to)
+      if (replaced && !(replaced instanceof File && node instanceof File)) throw exists(to)
+      assert(!to.startsWith(`${from}/`), "a folder cannot move into itself")
+      if (replaced instanceof File) machine.usedBytes -= replaced.length
+      const gone = { folder: source, name: lastName(from), node: undefined }
+      const there = { folder: target, name: lastName(to), node }
+      if (node instanceof Folder) machine.change({ names: [gone, there], folder: target, source })
+      else if (source === target) machine.change({ names: [gone, there], folder: source })
+      else {
+        machine.change({ names: [there], folder: target })
+        machine.change({ names: [gone], folder: source, after: node })
       }
-    }
-    const inode = this.#tree.get(from)
-    await this.#operation(
-      from,
-      () => this.#now.rename(from, to),
-      async () => {
-        apply(this.#tree)
-        // The name of a file may be new itself: then the rename alone brings it to the disk.
-        this.#change(parentPath(to), (tree) => {
-          if (!tree.has(from)) tree.set(from, inode)
-          apply(tree)
-        })
-      },
-    )
+    })
   }
 
   async remove(path: string): Promise<void> {
-    await this.#operation(
-      path,
-      () => this.#now.remove(path),
-      async () => {
-        this.#tree.delete(path)
-        this.#change(parentPath(path), (tree) => void tree.delete(path))
-      },
-    )
+    await this.#operation({ kind: "remove", path }, () => {
+      const node = this.#machine.find(path)
+      if (!node) return
+      if (node instanceof Folder) {
+        throw new PrismError("IO_ERROR", `cannot remove ${path}: it is a folder`, { place: path })
+      }
+      this.#machine.usedBytes -= node.length
+      const folder = this.#machine.folderOf(path)
+      this.#machine.change({ names: [{ folder, name: lastName(path), node: undefined }], folder })
+    })
   }
 
   async makeDirectory(path: string): Promise<void> {
-    await this.#operation(
-      path,
-      () => this.#now.makeDirectory(path),
-      async () => {
-        for (let at = path; at !== ""; at = parentPath(at)) {
-          this.#tree.set(at, undefined)
-          this.#durableTree.set(at, undefined)
-        }
-      },
-    )
+    await this.#operation({ kind: "makeDirectory", path }, () => {
+      let at = this.#machine.root
+      for (const name of pathNames(path)) {
+        const there = at.now.get(name)
+        if (there instanceof File) throw exists(path)
+        const folder = there ?? new Folder()
+        const inside = at
+        at.now.set(name, folder)
+        // Durable when it resolves, with what became of that name before.
+        this.#machine.settle((change) => change.names.some((one) => one.folder === inside && one.name === name))
+        at.durable.set(name, folder)
+        at = folder
+      }
+    })
   }
 
   async removeDirectory(path: string): Promise<void> {
-    await this.#operation(
-      path,
-      () => this.#now.removeDirectory(path),
-      async () => {
-        // Each name in it goes by itself, so that a crash may leave any part; the sync of the outer folder settles all.
-        for (const name of [...this.#tree.keys()].filter((name) => name === path || name.startsWith(`${path}/`))) {
-          this.#tree.delete(name)
-          this.#change(parentPath(path), (tree) => void tree.delete(name))
+    await this.#operation({ kind: "removeDirectory", path }, () => {
+      assert(path !== "", "the root of a storage stays")
+      const machine = this.#machine
+      const removed = machine.find(path)
+      if (!removed) return
+      if (removed instanceof File) {
+        throw new PrismError("IO_ERROR", `cannot remove ${path}: it is a file, not a folder`, { place: path })
+      }
+      const outer = machine.folderOf(path)
+      const detached: Folder[] = []
+      // Each name in it goes by itself, so that a crash may leave any part; the sync of the outer folder settles all.
+      const empty = (folder: Folder) => {
+        detached.push(folder)
+        for (const [name, node] of [...folder.now]) {
+          if (node instanceof Folder) empty(node)
+          else machine.usedBytes -= node.length
+          machine.change({ names: [{ folder, name, node: undefined }], folder: outer })
         }
-      },
-    )
+      }
+      empty(removed)
+      const names = [{ folder: outer, name: lastName(path), node: undefined }]
+      machine.change({ names, folder: outer, detached })
+    })
   }
 
   async syncDirectory(path: string): Promise<void> {
-    await this.#operation(
-      path,
-      () => this.#now.syncDirectory(path),
-      async () => {
-        for (const change of this.#changes) if (change.directory === path) change.apply(this.#durableTree)
-        this.#changes = this.#changes.filter((change) => change.directory !== path)
-      },
-    )
+    await this.#operation({ kind: "syncDirectory", path }, () => {
+      const folder = this.#machine.find(path)
+      if (!(folder instanceof Folder)) throw notFound(path)
+      this.#machine.settle((change) => change.folder === folder || change.source === folder)
+    })
   }
 
   async lock(): Promise<StorageLock> {
-    this.#checkRunning("")
-    return await this.#now.lock()
+    this.#check("")
+    const machine = this.#machine
+    if (machine.owner) {
+      throw new PrismError("LOCKED", "this storage has a writer in a process already", {
+        hint: "use the Prism that is open, or close it first",
+      })
+    }
+    machine.owner = this
+    const release = async () => {
+      if (this.#lock !== lock) return
+      this.#lock = undefined
+      if (machine.owner === this) machine.owner = undefined
+    }
+    const lock: StorageLock = { release, [Symbol.asyncDispose]: release }
+    this.#lock = lock
+    return lock
   }
 
   async freeBytes(): Promise<number | undefined> {
-    return undefined
+    const { capacity, usedBytes } = this.#machine
+    return Number.isFinite(capacity) ? Math.max(0, capacity - usedBytes) : undefined
   }
 
   async close(): Promise<void> {
-    await this.#now.close()
+    await this.#lock?.release()
+    this.#closed = true
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  #writable(file: WritableFile, inode: Inode): WritableFile {
-    const append = (bytes: Uint8Array) =>
-      this.#operation(
-        file.path,
-        () => file.append(bytes),
-        async () => {
-          inode.length += bytes.length
-        },
-        async (part) => {
-          const written = bytes.subarray(0, Math.floor(bytes.length * part))
-          await file.append(written)
-          inode.length += written.length
-        },
-      )
-    const sync = () =>
-      this.#operation(
-        file.path,
-        () => file.sync(),
-        async () => {
-          inode.durableLength = inode.length
-        },
-      )
-    const close = () => file.close()
+  #writable(path: string, file: File): WritableFile {
+    let isOpen = true
+    const check = () => {
+      if (!isOpen) throw new PrismError("CLOSED", `${path} is closed`, { place: path })
+    }
+    const write = (bytes: Uint8Array) => {
+      file.append(bytes)
+      this.#machine.usedBytes += bytes.length
+    }
+    const append = async (bytes: Uint8Array) => {
+      check()
+      const tear = (part: number) => write(bytes.subarray(0, Math.floor(bytes.length * part)))
+      const whole = () => {
+        const room = this.#machine.capacity - this.#machine.usedBytes
+        if (room < bytes.length) write(bytes.subarray(0, Math.max(0, room)))
+        this.#needRoom(bytes.length > room ? 1 : 0, path)
+        write(bytes)
+      }
+      await this.#operation({ kind: "append", path }, whole, { tear, isOpen: true })
+    }
+    const sync = async () => {
+      check()
+      await this.#operation({ kind: "sync", path }, () => file.sync(), { fail: () => file.failSync(), isOpen: true })
+    }
+    const close = async () => {
+      isOpen = false
+    }
     return {
-      path: file.path,
+      path,
       get length() {
-        return inode.length
+        return file.length
       },
       append,
       sync,
@@ -261,38 +527,50 @@ export class FaultyStorage implements Storage {
     }
   }
 
-  /** Runs a changing operation: `call` does it in memory, `record` notes what of it is durable. `tear` does a part. */
+  /** Runs an operation, whole in one turn. `tear` does a part of it; `fail` is what it does when it fails. */
   async #operation<T>(
-    path: string,
-    call: () => Promise<T>,
-    record: () => Promise<void>,
-    tear?: (part: number) => Promise<void>,
+    operation: Operation,
+    run: () => T,
+    options: { tear?: (part: number) => void; fail?: () => void; isOpen?: boolean } = {},
   ): Promise<T> {
-    this.#checkRunning(path)
-    const number = this.operationCount++
-    const fault = this.#fault?.at === number ? this.#fault.fault : undefined
+    const { path, kind } = operation
+    const machine = this.#machine
+    const { tear, fail, isOpen = false } = options
+    this.#check(path, isOpen)
+    for (let turns = machine.turns(); turns > 0; turns--) await undefined
+    this.#check(path, isOpen)
+    const changing = isChanging(kind)
+    if (changing) machine.operationCount++
+    const fault = machine.faults?.(operation)
     if (fault) {
-      // An append that the power cuts short: all of it counts as not synced, and the crash decides what is left.
-      if (tear && fault.kind !== "fail") await tear(fault.kind === "tear" ? fault.part : 1)
-      else if (fault.kind === "tear") {
-        await call()
-        await record()
-      }
-      if (fault.kind === "stop") this.#stopped = true
-      const code = fault.kind === "fail" ? fault.code : "IO_ERROR"
-      throw new PrismError(code, `${path}: the test made operation ${number} fail`, { place: path })
+      // An append that is cut short: all of it counts as not synced, and the crash decides what is left.
+      if (fault.kind === "fail") fail?.()
+      else if (tear) tear(fault.kind === "tear" ? fault.part : 1)
+      else if (fault.kind === "tear" && changing) run()
+      if (fault.kind === "stop") machine.stopped = true
+      if (fault.kind === "kill") this.kill()
+      throw new PrismError(fault.kind === "fail" ? fault.code : "IO_ERROR", `${path}: the test made a ${kind} fail`, {
+        place: path,
+      })
     }
-    const result = await call()
-    await record()
+    const result = run()
+    for (let turns = machine.turns(); turns > 0; turns--) await undefined
+    // What is done is done, but nobody is left to hear of it.
+    this.#check(path, true)
     return result
   }
 
-  #change(directory: string, apply: (tree: Tree) => void): void {
-    this.#changes.push({ directory, apply })
+  #needRoom(bytes: number, path: string): void {
+    if (this.#machine.usedBytes + bytes <= this.#machine.capacity) return
+    throw new PrismError("DISK_FULL", `${path}: the disk of the test is full`, { place: path })
   }
 
-  #checkRunning(path: string): void {
-    if (this.#stopped) throw new PrismError("IO_ERROR", `${path}: the machine has stopped`, { place: path })
+  /** Files that are open stay so when their storage is closed. */
+  #check(path: string, isOpen = false): void {
+    if (this.#machine.stopped) throw new PrismError("IO_ERROR", `${path}: the machine has stopped`, { place: path })
+    if (this.#dead) throw new PrismError("IO_ERROR", `${path}: the process is dead`, { place: path })
+    if (this.#closed && !isOpen) throw new PrismError("CLOSED", "the storage is closed")
+    if (!isOpen) pathNames(path)
   }
 }
 
@@ -314,14 +592,23 @@ export async function writeWhole(storage: Storage, path: string, bytes: Uint8Arr
   await file.append(bytes)
 }
 
-/** Synced bytes, then any part of the others: a prefix in which pages may be zeros because their data did not arrive. */
-async function survivingBytes(inode: Inode, random: Random | undefined): Promise<Uint8Array> {
-  const { file, length, durableLength } = inode
-  const bytes = await file.read(0, random ? durableLength + random.below(length - durableLength + 1) : durableLength)
-  if (!random) return bytes
-  const pageBytes = 1 << (3 + random.below(10))
-  for (let page = durableLength; page < bytes.length; page += pageBytes) {
-    if (random.below(4) === 0) bytes.fill(0, page, page + pageBytes)
-  }
-  return bytes
+function isChanging(kind: Operation["kind"]): boolean {
+  return (CHANGING_OPERATIONS as readonly string[]).includes(kind)
+}
+
+function setName(names: Map<string, Folder | File>, name: string, node: Folder | File | undefined): void {
+  if (node) names.set(name, node)
+  else names.delete(name)
+}
+
+function lastName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1)
+}
+
+function notFound(path: string): PrismError {
+  return new PrismError("FILE_NOT_FOUND", `${path} is not there`, { place: path })
+}
+
+function exists(path: string): PrismError {
+  return new PrismError("FILE_EXISTS", `${path} exists already`, { place: path })
 }
