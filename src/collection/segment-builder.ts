@@ -1,0 +1,406 @@
+import { decodeUtf8Fatal } from "../base/bytes.ts"
+import { assert, PrismError } from "../base/errors.ts"
+import { letOthersRun } from "../base/let-others-run.ts"
+import { DocSet } from "../engine/doc-set.ts"
+import { Engine } from "../engine/engine.ts"
+import { TextWriter } from "../engine/text-index.ts"
+import { VectorSegment, VectorWriter } from "../engine/vector-index.ts"
+import type { Sha256 } from "../runtime.ts"
+import { DocumentStoreReader, DocumentStoreWriter } from "../storage/document-store.ts"
+import type { FileEntry, SegmentEntry } from "../storage/manifest.ts"
+import { joinPath, parentPath } from "../storage/path.ts"
+import type { Storage, WritableFile } from "../storage/storage.ts"
+import { replayWal } from "../storage/wal.ts"
+import { DocumentChecker, indexFields } from "./document.ts"
+import { parseSchema, type Schema, type VectorBackend } from "./schema.ts"
+import { damagedFile, inFile, removeSegmentFiles, segmentPaths } from "./segment-files.ts"
+
+/** One new segment out of logs and segments. Plain data: it goes to a worker thread as it is. */
+export interface BuildTask {
+  /** The collection's folder in the storage. */
+  readonly directory: string
+  /** The schema's text, as the manifest has it. */
+  readonly schema: string
+  /** Of the new segment; no file may have its name. */
+  readonly id: number
+  readonly level: number
+  /** Oldest first. They do not change while they are read. */
+  readonly sources: readonly BuildSource[]
+}
+
+/** `live`: a bit a document, as of `DocSet.toBytes`. Of a log, the documents are its puts in their order. */
+export type BuildSource =
+  | {
+      readonly kind: "log"
+      /** Relative to the collection's folder. */
+      readonly path: string
+      readonly walNumber: number
+      readonly documentCount: number
+      readonly live: Uint8Array
+    }
+  | { readonly kind: "segment"; readonly entry: SegmentEntry; readonly live: Uint8Array }
+
+export interface BuildOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Called with the number of documents that are wholly in the new segment. */
+  readonly onProgress?: ((documents: number) => void) | undefined
+}
+
+/** Copied at once from the engine to a file. */
+const WRITE_BYTES = 1 << 20
+
+/** Vectors between two looks at the clock: adding one to a graph takes some 0.1 to 1 ms. */
+const VECTORS_PER_PAUSE = 8
+
+/** A graph that lost a larger part of its vectors is built anew. */
+const DEAD_SHARE_MAX = 0.2
+
+/** Builds a segment of the sources' live documents in their order: ordinals are ranks among them. Its files and their
+ *  names are durable when this resolves; undefined, and no file, where nothing lives. Only what the new index takes is
+ *  in memory, text first and then vectors: documents stream from file to file. The same sources give the same bytes.
+ *
+ *  Whatever goes wrong, the files are removed again. CORRUPT with the file where a source is damaged; DISK_FULL;
+ *  LIMIT_EXCEEDED where the index has no room in memory; the signal's reason. */
+export async function buildSegment(
+  storage: Storage,
+  createSha256: () => Sha256,
+  task: BuildTask,
+  options: BuildOptions = {},
+): Promise<SegmentEntry | undefined> {
+  options.signal?.throwIfAborted()
+  const sources = task.sources
+    .map((source) => new Source(storage, task.directory, source))
+    .filter(({ live }) => live.count > 0)
+  if (sources.length === 0) return undefined
+  try {
+    return await new SegmentBuild(storage, createSha256, task, options, sources).run()
+  } catch (error) {
+    await removeSegmentFiles(storage, task.directory, task.id)
+    throw error
+  }
+}
+
+class SegmentBuild {
+  readonly #storage: Storage
+  readonly #createSha256: () => Sha256
+  readonly #task: BuildTask
+  readonly #options: BuildOptions
+  readonly #sources: readonly Source[]
+  readonly #schema: Schema
+  readonly #engine = new Engine()
+
+  constructor(
+    storage: Storage,
+    createSha256: () => Sha256,
+    task: BuildTask,
+    options: BuildOptions,
+    sources: readonly Source[],
+  ) {
+    this.#storage = storage
+    this.#createSha256 = createSha256
+    this.#task = task
+    this.#options = options
+    this.#sources = sources
+    this.#schema = parseSchema(task.schema, { from: "archive" })
+  }
+
+  async run(): Promise<SegmentEntry> {
+    const { id, level } = this.#task
+    const { text, documents, vectorCountMax } = await this.#buildText()
+    const vector =
+      this.#schema.vector && vectorCountMax > 0
+        ? await this.#buildVectors(this.#schema.vector, vectorCountMax)
+        : undefined
+    const files = { text, documents, ...(vector ? { vector: vector.file } : {}) }
+    for (const folder of new Set(Object.values(files).map(({ path }) => parentPath(path)))) {
+      await this.#storage.syncDirectory(joinPath(this.#task.directory, folder))
+    }
+    const documentCount = this.#sources.reduce((sum, { live }) => sum + live.count, 0)
+    return { id, documentCount, deletedCount: 0, vectorCount: vector?.count ?? 0, level, files }
+  }
+
+  /** Documents and text index. Counts how many vectors there may be on the way. */
+  async #buildText(): Promise<{ text: FileEntry; documents: FileEntry; vectorCountMax: number }> {
+    const paths = segmentPaths(this.#task.id)
+    const writer = new TextWriter(this.#engine, indexFields(this.#schema))
+    const checker = new DocumentChecker(this.#schema)
+    let vectorCountMax = 0
+    await using file = await this.#create(paths.documents)
+    const store = new DocumentStoreWriter(file, this.#createSha256())
+    for (const source of this.#sources) {
+      for await (const documents of source.documents()) {
+        for (const document of documents) {
+          const { id, fieldsJson } = decode(document, source.path)
+          writer.add(valuesOf(checker, id, fieldsJson, source.path))
+          const written = store.addEncoded(document)
+          // A block at a time: some tens of documents, or one large one.
+          if (written) {
+            await written
+            if (!this.#schema.vector) this.#options.onProgress?.(store.documentCount)
+            await this.#pause()
+          }
+        }
+      }
+      vectorCountMax += source.vectorCountMax
+    }
+    const { length, sha256 } = await store.finish()
+    const sealed = writer.seal()
+    writer.close()
+    const text = await this.#write(paths.text, sealed)
+    sealed.close()
+    return { text, documents: { path: paths.documents, length, sha256 }, vectorCountMax }
+  }
+
+  async #buildVectors(
+    backend: VectorBackend,
+    expected: number,
+  ): Promise<{ file: FileEntry; count: number } | undefined> {
+    const shape = { dimension: backend.dimension, metric: backend.distance }
+    const [first, ...others] = this.#sources as readonly [Source, ...Source[]]
+    const extended = await this.#extended(first, shape, expected)
+    const writer =
+      extended ??
+      new VectorWriter(this.#engine, {
+        ...shape,
+        m: backend.hnswM,
+        efConstruction: backend.hnswEfConstruction,
+        graph: true,
+        expected,
+      })
+    let base = extended ? first.live.count : 0
+    let added = 0
+    for (const source of extended ? others : this.#sources) {
+      for await (const { rank, vector } of source.vectors(this.#engine, shape)) {
+        writer.add(base + rank, vector)
+        if (++added % VECTORS_PER_PAUSE === 0) {
+          this.#options.onProgress?.(base + rank + 1)
+          await this.#pause()
+        }
+      }
+      base += source.live.count
+    }
+    if (writer.count === 0) return undefined
+    const sealed = writer.seal()
+    writer.close()
+    const file = await this.#write(segmentPaths(this.#task.id).vector, sealed)
+    const { count } = sealed
+    sealed.close()
+    return { file, count }
+  }
+
+  /** A writer that goes on with the graph of the first source, where it has one that is worth it. */
+  async #extended(
+    first: Source,
+    shape: { dimension: number; metric: VectorBackend["distance"] },
+    expected: number,
+  ): Promise<VectorWriter | undefined> {
+    return await first.withGraph(this.#engine, shape, async (segment) => {
+      using live = DocSet.fromBytes(this.#engine, first.live.bytes, first.documentCount)
+      const dead = segment.count - segment.countAccepted(live)
+      if (dead > segment.count * DEAD_SHARE_MAX) return undefined
+      await segment.load()
+      return await VectorWriter.extend(this.#engine, segment, live, { expected, pause: () => this.#pause() })
+    })
+  }
+
+  /** A new file of the segment. Something of that name can only be what an earlier build could not remove. */
+  async #create(path: string): Promise<WritableFile> {
+    const whole = joinPath(this.#task.directory, path)
+    await this.#storage.remove(whole)
+    return await this.#storage.create(whole)
+  }
+
+  /** Writes a sealed index and syncs it. */
+  async #write(
+    path: string,
+    sealed: { readonly byteLength: number; readBytes(offset: number, length: number): Uint8Array },
+  ): Promise<FileEntry> {
+    await using file = await this.#create(path)
+    const sha256 = this.#createSha256()
+    for (let offset = 0; offset < sealed.byteLength; offset += WRITE_BYTES) {
+      const bytes = sealed.readBytes(offset, Math.min(WRITE_BYTES, sealed.byteLength - offset))
+      sha256.update(bytes)
+      await file.append(bytes)
+      await this.#pause()
+    }
+    await file.sync()
+    return { path, length: file.length, sha256: sha256.digestHex() }
+  }
+
+  async #pause(): Promise<void> {
+    await letOthersRun()
+    this.#options.signal?.throwIfAborted()
+  }
+}
+
+interface EncodedDocument {
+  readonly id: Uint8Array
+  readonly fields: Uint8Array
+}
+
+/** One source with those of its documents that are live. */
+class Source {
+  readonly live: LiveSet
+  readonly documentCount: number
+  /** Path of the file that holds the documents. */
+  readonly path: string
+  /** No fewer than the live vectors that it has; of a log it is known when `documents` has ended. */
+  vectorCountMax = 0
+  readonly #storage: Storage
+  readonly #directory: string
+  readonly #source: BuildSource
+
+  constructor(storage: Storage, directory: string, source: BuildSource) {
+    this.#storage = storage
+    this.#directory = directory
+    this.#source = source
+    const { path, documentCount } =
+      source.kind === "log"
+        ? source
+        : { path: source.entry.files.documents.path, documentCount: source.entry.documentCount }
+    this.path = joinPath(directory, path)
+    this.documentCount = documentCount
+    this.live = new LiveSet(source.live, documentCount)
+  }
+
+  /** The live documents in their order, as many at once as are read at once. */
+  async *documents(): AsyncGenerator<EncodedDocument[], void, undefined> {
+    const { live } = this
+    if (this.#source.kind === "log") {
+      this.vectorCountMax = 0
+      for await (const { puts } of this.#puts(this.#source.walNumber)) {
+        for (const { vector } of puts) if (vector.length > 0) this.vectorCountMax++
+        yield puts
+      }
+      return
+    }
+    const { entry } = this.#source
+    this.vectorCountMax = Math.min(entry.vectorCount, live.count)
+    await using file = await inFile(this.path, () => this.#storage.open(this.path))
+    const reader = await DocumentStoreReader.open(file)
+    this.#checkCount(reader.documentCount)
+    for await (const documents of reader.scanEncoded()) yield documents.filter(({ docOrd }) => live.has(docOrd))
+  }
+
+  /** The live vectors with the ranks of their documents among the live ones. */
+  async *vectors(
+    engine: Engine,
+    shape: { dimension: number; metric: VectorBackend["distance"] },
+  ): AsyncGenerator<{ rank: number; vector: Float32Array }, void, undefined> {
+    if (this.#source.kind === "log") {
+      for await (const { puts, rank } of this.#puts(this.#source.walNumber)) {
+        for (const [place, { vector }] of puts.entries()) {
+          if (vector.length === 0) continue
+          if (vector.length !== shape.dimension * 4) throw damagedFile(this.path, "holds a vector of another dimension")
+          // A copy, because a frame does not keep its vectors aligned.
+          yield { rank: rank + place, vector: new Float32Array(vector.slice().buffer) }
+        }
+      }
+      return
+    }
+    const file = this.#source.entry.files.vector
+    if (!file) return
+    const path = joinPath(this.#directory, file.path)
+    await using source = await inFile(path, () => this.#storage.open(path))
+    using segment = await inFile(path, () => this.#openGraph(engine, shape, source))
+    const ranks = this.live.ranks()
+    const vectors = segment.scan()[Symbol.asyncIterator]()
+    for (;;) {
+      const next = await inFile(path, () => vectors.next())
+      if (next.done) return
+      if (this.live.has(next.value.docOrd)) yield { rank: ranks(next.value.docOrd), vector: next.value.vector }
+    }
+  }
+
+  /** Runs work on the source's vector segment; undefined where it has none. */
+  async withGraph<T>(
+    engine: Engine,
+    shape: { dimension: number; metric: VectorBackend["distance"] },
+    work: (segment: VectorSegment) => Promise<T>,
+  ): Promise<T | undefined> {
+    const file = this.#source.kind === "segment" ? this.#source.entry.files.vector : undefined
+    if (!file) return undefined
+    const path = joinPath(this.#directory, file.path)
+    return await inFile(path, async () => {
+      await using source = await this.#storage.open(path)
+      using segment = await this.#openGraph(engine, shape, source)
+      return await work(segment)
+    })
+  }
+
+  async #openGraph(
+    engine: Engine,
+    shape: { dimension: number; metric: VectorBackend["distance"] },
+    file: { readonly path: string; readonly size: number; read(offset: number, length: number): Promise<Uint8Array> },
+  ): Promise<VectorSegment> {
+    const segment = await VectorSegment.open(engine, file, { ...shape, docCount: this.documentCount })
+    assert(this.#source.kind === "segment", "only a segment has a graph")
+    const { vectorCount } = this.#source.entry
+    if (segment.count === vectorCount) return segment
+    segment.close()
+    throw damagedFile(file.path, `holds ${segment.count} vectors, the manifest says ${vectorCount}`)
+  }
+
+  /** The live puts of a log, with the rank of the first of each batch. */
+  async *#puts(walNumber: number) {
+    let docOrd = 0
+    let rank = 0
+    const replay = replayWal(this.#storage, this.path, { walNumber })
+    for await (const all of replay.encodedPuts()) {
+      const puts = all.filter((_, place) => this.live.has(docOrd + place))
+      docOrd += all.length
+      yield { puts, rank }
+      rank += puts.length
+    }
+    this.#checkCount(docOrd)
+  }
+
+  #checkCount(found: number): void {
+    if (found === this.documentCount) return
+    throw damagedFile(this.path, `holds ${found} documents, the manifest says ${this.documentCount}`)
+  }
+}
+
+/** Bits of live documents, read without the engine. */
+class LiveSet {
+  readonly bytes: Uint8Array
+  readonly count: number
+
+  constructor(bytes: Uint8Array, documentCount: number) {
+    assert(bytes.length === (documentCount + 7) >>> 3, `${bytes.length} bytes for ${documentCount} documents`)
+    this.bytes = bytes
+    let count = 0
+    for (const byte of bytes) for (let bits = byte; bits !== 0; bits &= bits - 1) count++
+    this.count = count
+  }
+
+  /** False for what is past the end. */
+  has(docOrd: number): boolean {
+    return (((this.bytes[docOrd >>> 3] ?? 0) >>> (docOrd & 7)) & 1) === 1
+  }
+
+  /** Tells how many live documents are before one; asked for ascending ones. */
+  ranks(): (docOrd: number) => number {
+    let next = 0
+    let rank = 0
+    return (docOrd) => {
+      for (; next < docOrd; next++) if (this.has(next)) rank++
+      return rank
+    }
+  }
+}
+
+function decode({ id, fields }: EncodedDocument, path: string): { id: string; fieldsJson: string } {
+  return { id: decodeUtf8Fatal(id, path), fieldsJson: decodeUtf8Fatal(fields, path) }
+}
+
+/** What the text index takes. The document was checked when it came in: what does not pass now is damage. */
+function valuesOf(checker: DocumentChecker, id: string, fieldsJson: string, path: string) {
+  try {
+    return checker.checkStored(id, fieldsJson, undefined).values
+  } catch (error) {
+    if (error instanceof PrismError)
+      throw damagedFile(path, `holds a document that the schema refuses: ${error.message}`, error)
+    throw error
+  }
+}

@@ -1,0 +1,48 @@
+// What a segment's files are called, and whose fault it is when one of them is damaged.
+import { PrismError } from "../base/errors.ts"
+import { joinPath } from "../storage/path.ts"
+import type { Storage } from "../storage/storage.ts"
+
+/** Paths of a segment's files, relative to the collection's folder. */
+export function segmentPaths(id: number): { text: string; documents: string; vector: string } {
+  const stem = segmentStem(id)
+  return { text: `text/${stem}.idx`, documents: `text/${stem}.docs`, vector: `vector/${stem}.hnsw` }
+}
+
+export function segmentStem(id: number): string {
+  return String(id).padStart(6, "0")
+}
+
+/** Removes what a build of this segment has written. What cannot be removed, the next start removes. */
+export async function removeSegmentFiles(storage: Storage, directory: string, id: number): Promise<void> {
+  for (const path of Object.values(segmentPaths(id))) {
+    await storage.remove(joinPath(directory, path)).catch(() => undefined)
+  }
+}
+
+/** Runs work on a file that the manifest names: damage is CORRUPT with the file's path, also where the reader of a
+ *  structure knows no path, and so is a file that is not there. */
+export async function inFile<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw atFile(error, path)
+  }
+}
+
+function atFile(error: unknown, path: string): unknown {
+  if (!(error instanceof PrismError)) return error
+  if (error.code === "FILE_NOT_FOUND") return damagedFile(path, "is missing", error)
+  if (error.place !== undefined) return error
+  if (error.code !== "CORRUPT" && error.code !== "TRUNCATED" && error.code !== "INCOMPATIBLE_VERSION") return error
+  const { message, hint, cause } = error
+  return new PrismError(error.code, `${path}: ${message}`, { place: path, cause, ...(hint ? { hint } : {}) })
+}
+
+export function damagedFile(path: string, what: string, cause?: unknown): PrismError {
+  return new PrismError("CORRUPT", `segment file ${path} ${what}`, {
+    place: path,
+    hint: "restore the collection from its last export",
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
