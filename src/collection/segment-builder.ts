@@ -1,5 +1,5 @@
 import { decodeUtf8Fatal } from "../base/bytes.ts"
-import { assert, PrismError } from "../base/errors.ts"
+import { assert } from "../base/errors.ts"
 import { letOthersRun } from "../base/let-others-run.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import { Engine } from "../engine/engine.ts"
@@ -13,7 +13,7 @@ import type { Storage, WritableFile } from "../storage/storage.ts"
 import { replayWal } from "../storage/wal.ts"
 import { DocumentChecker, indexFields } from "./document.ts"
 import { parseSchema, type Schema, type VectorBackend } from "./schema.ts"
-import { damagedFile, inFile, removeSegmentFiles, segmentPaths } from "./segment-files.ts"
+import { checkStoredDocument, damagedFile, inFile, removeSegmentFiles, segmentPaths } from "./segment-files.ts"
 
 /** One new segment out of logs and segments. Plain data: it goes to a worker thread as it is. */
 export interface BuildTask {
@@ -131,7 +131,7 @@ class SegmentBuild {
       for await (const documents of source.documents()) {
         for (const document of documents) {
           const { id, fieldsJson } = decode(document, source.path)
-          writer.add(valuesOf(checker, id, fieldsJson, source.path))
+          writer.add(checkStoredDocument(checker, id, fieldsJson, source.path).values)
           const written = store.addEncoded(document)
           // A block at a time: some tens of documents, or one large one.
           if (written) {
@@ -392,15 +392,4 @@ class LiveSet {
 
 function decode({ id, fields }: EncodedDocument, path: string): { id: string; fieldsJson: string } {
   return { id: decodeUtf8Fatal(id, path), fieldsJson: decodeUtf8Fatal(fields, path) }
-}
-
-/** What the text index takes. The document was checked when it came in: what does not pass now is damage. */
-function valuesOf(checker: DocumentChecker, id: string, fieldsJson: string, path: string) {
-  try {
-    return checker.checkStored(id, fieldsJson, undefined).values
-  } catch (error) {
-    if (error instanceof PrismError)
-      throw damagedFile(path, `holds a document that the schema refuses: ${error.message}`, error)
-    throw error
-  }
 }

@@ -2,6 +2,7 @@
 import { PrismError } from "../base/errors.ts"
 import { joinPath } from "../storage/path.ts"
 import type { Storage } from "../storage/storage.ts"
+import type { CheckedDocument, DocumentChecker } from "./document.ts"
 
 /** Paths of a segment's files, relative to the collection's folder. */
 export function segmentPaths(id: number): { text: string; documents: string; vector: string } {
@@ -45,4 +46,19 @@ export function damagedFile(path: string, what: string, cause?: unknown): PrismE
     hint: "restore the collection from its last export",
     ...(cause === undefined ? {} : { cause }),
   })
+}
+
+/** A stored document as the schema sees it. It was checked when it came in: what does not pass now is damage. */
+export function checkStoredDocument(
+  checker: DocumentChecker,
+  id: string,
+  fieldsJson: string,
+  path: string,
+): CheckedDocument {
+  try {
+    return checker.checkStored(id, fieldsJson, undefined)
+  } catch (error) {
+    if (!(error instanceof PrismError)) throw error
+    throw damagedFile(path, `holds a document that the schema refuses: ${error.message}`, error)
+  }
 }
