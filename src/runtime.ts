@@ -8,8 +8,25 @@ export interface Runtime {
    *  `removeIfEmpty` a folder that was made so is taken away again if no file has come into it when it is closed. */
   openStorage(directory: string, options: { create: boolean; removeIfEmpty?: boolean }): Promise<Storage>
   createSha256(): Sha256
+  /** Starts another thread of this process, which runs the runtime's own `worker.ts`. Missing where there are none. */
+  startWorker?(listener: TaskWorkerListener): TaskWorker
   readonly files: Files
   readonly terminal: Terminal
+}
+
+/** A thread. What goes to it and comes from it is copied (structured clone). */
+export interface TaskWorker {
+  post(message: unknown): void
+  /** Whether the process waits for this thread before it ends; at first it does. */
+  setHoldsProcess(holds: boolean): void
+  /** Ends the thread, whatever it is doing. Resolves when it is gone; twice is fine. */
+  stop(): Promise<void>
+}
+
+export interface TaskWorkerListener {
+  onMessage(message: unknown): void
+  /** Called once, when the thread has ended. `error`: what it ended of, where it did not end by itself. */
+  onEnd(error: unknown): void
 }
 
 /** Streaming SHA-256 (FIPS 180-4). */

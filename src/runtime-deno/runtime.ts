@@ -2,6 +2,7 @@ import type { Runtime } from "../runtime.ts"
 import { deno } from "./deno.ts"
 import { files } from "./files.ts"
 import { createSha256 } from "./sha256.ts"
+import { startWorker } from "./start-worker.ts"
 import { openStorage } from "./storage.ts"
 import { terminal } from "./terminal.ts"
 
@@ -10,6 +11,7 @@ export const runtime: Runtime = {
   version: deno.version.deno,
   openStorage,
   createSha256,
+  startWorker,
   files,
   terminal,
 }

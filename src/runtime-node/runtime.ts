@@ -1,6 +1,7 @@
 import type { Runtime } from "../runtime.ts"
 import { files } from "./files.ts"
 import { createSha256 } from "./sha256.ts"
+import { startWorker } from "./start-worker.ts"
 import { openStorage } from "./storage.ts"
 import { terminal } from "./terminal.ts"
 
@@ -9,6 +10,7 @@ export const runtime: Runtime = {
   version: process.versions.node,
   openStorage,
   createSha256,
+  startWorker,
   files,
   terminal,
 }

@@ -1,0 +1,40 @@
+// Threads by node:worker_threads, which Deno and Bun have too, with the same events.
+import { parentPort, Worker } from "node:worker_threads"
+import { assert } from "../base/errors.ts"
+import type { TaskWorker, TaskWorkerListener } from "../runtime.ts"
+
+/** Where worker.ts lies beside the module with this address, compiled or as it was written. */
+export function workerUrl(neighbour: string): URL {
+  return new URL(neighbour.endsWith(".ts") ? "./worker.ts" : "./worker.js", neighbour)
+}
+
+/** Starts a thread that runs the module at `url`. */
+export function startThread(url: URL, listener: TaskWorkerListener): TaskWorker {
+  const worker = new Worker(url)
+  let error: unknown
+  worker.on("message", (message) => listener.onMessage(message))
+  worker.on("error", (thrown) => {
+    error = thrown
+  })
+  worker.on("exit", () => listener.onEnd(error))
+  return {
+    post: (message) => worker.postMessage(message),
+    setHoldsProcess(holds) {
+      if (holds) worker.ref()
+      else worker.unref()
+    },
+    async stop() {
+      await worker.terminate()
+    },
+  }
+}
+
+/** The thread that started this one. */
+export function parentThread(): { post(message: unknown): void; listen(callback: (message: unknown) => void): void } {
+  const port = parentPort
+  assert(port !== null, "worker.ts runs in a thread of its own")
+  return {
+    post: (message) => port.postMessage(message),
+    listen: (callback) => void port.on("message", callback),
+  }
+}

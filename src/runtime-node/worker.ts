@@ -1,0 +1,7 @@
+// What a worker thread of this runtime runs. Nothing imports it: `startWorker` names it, and so must a bundler.
+import { serveTasks } from "../collection/task-server.ts"
+import { createSha256 } from "./sha256.ts"
+import { openStorage } from "./storage.ts"
+import { parentThread } from "./thread.ts"
+
+serveTasks({ openStorage, createSha256 }, parentThread())
