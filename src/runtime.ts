@@ -5,8 +5,12 @@ export interface Runtime {
   readonly name: "node" | "deno" | "bun"
   readonly version: string
   /** Opens a folder as storage. `create` makes it where it is missing, else that is DATA_DIRECTORY_NOT_FOUND; with
-   *  `removeIfEmpty` a folder that was made so is taken away again if no file has come into it when it is closed. */
-  openStorage(directory: string, options: { create: boolean; removeIfEmpty?: boolean }): Promise<Storage>
+   *  `removeIfEmpty` a folder that was made so is taken away again if no file has come into it when it is closed. With
+   *  `readOnly` nothing but holds is ever written. */
+  openStorage(
+    directory: string,
+    options: { create: boolean; removeIfEmpty?: boolean; readOnly?: boolean },
+  ): Promise<Storage>
   createSha256(): Sha256
   /** Starts another thread of this process, which runs the runtime's own `worker.ts`. Missing where there are none. */
   startWorker?(listener: TaskWorkerListener): TaskWorker

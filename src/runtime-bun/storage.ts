@@ -3,6 +3,9 @@ import type { Storage } from "../storage/storage.ts"
 import { disk } from "./disk.ts"
 
 /** Opens a folder as storage; see `Runtime.openStorage`. */
-export function openStorage(directory: string, options: { create: boolean }): Promise<Storage> {
+export function openStorage(
+  directory: string,
+  options: { create: boolean; removeIfEmpty?: boolean; readOnly?: boolean },
+): Promise<Storage> {
   return LocalStorage.open(disk, directory, options)
 }

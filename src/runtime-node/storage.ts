@@ -5,7 +5,7 @@ import { disk } from "./disk.ts"
 /** Opens a folder as storage; see `Runtime.openStorage`. */
 export function openStorage(
   directory: string,
-  options: { create: boolean; removeIfEmpty?: boolean },
+  options: { create: boolean; removeIfEmpty?: boolean; readOnly?: boolean },
 ): Promise<Storage> {
   return LocalStorage.open(disk, directory, options)
 }

@@ -2,6 +2,7 @@ import { concatBytes, decodeUtf8Fatal, encodeUtf8 } from "../base/bytes.ts"
 import { crc32c } from "../base/crc32c.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import type { Sha256 } from "../runtime.ts"
+import type { BlockCache } from "./block-cache.ts"
 import type { ReadableFile, WritableFile } from "./storage.ts"
 
 // The stored documents of one segment in order of docOrd. Immutable; little-endian.
@@ -136,23 +137,26 @@ export class DocumentStoreWriter {
   }
 }
 
-/** Reads one document with one read of its block. Every byte of the file is covered by a checksum: damage is CORRUPT
+/** Reads one document with one read of its block, through the cache where there is one. Every byte of the file is covered by a checksum: damage is CORRUPT
  *  with the bytes' place, at `open` (header, index, footer) or when the block is read. */
 export class DocumentStoreReader {
   readonly documentCount: number
   readonly #file: ReadableFile
   readonly #index: DataView
   readonly #blockCount: number
+  readonly #cache: BlockCache | undefined
 
-  private constructor(file: ReadableFile, index: DataView, documentCount: number) {
+  private constructor(file: ReadableFile, index: DataView, documentCount: number, cache: BlockCache | undefined) {
     this.#file = file
+    this.#cache = cache
     this.#index = index
     this.#blockCount = index.byteLength / INDEX_ENTRY_BYTES
     this.documentCount = documentCount
   }
 
-  /** The file stays the caller's to close. INCOMPATIBLE_VERSION, TRUNCATED, CORRUPT. */
-  static async open(file: ReadableFile): Promise<DocumentStoreReader> {
+  /** The file stays the caller's to close, and to be forgotten by the cache then: its blocks are kept under the file's
+   *  identity. INCOMPATIBLE_VERSION, TRUNCATED, CORRUPT. */
+  static async open(file: ReadableFile, cache?: BlockCache): Promise<DocumentStoreReader> {
     if (file.size < HEADER_BYTES + FOOTER_BYTES) throw damaged(file, 0, file.size, "it is too short", "TRUNCATED")
     const head = await file.read(0, HEADER_BYTES)
     checkHeader(file, head)
@@ -171,7 +175,7 @@ export class DocumentStoreReader {
     if (view.getUint32(24, true) !== crc32c(index)) {
       throw damaged(file, indexOffset, indexLength, "the index's checksum does not match")
     }
-    const reader = new DocumentStoreReader(file, dataView(index), view.getUint32(20, true))
+    const reader = new DocumentStoreReader(file, dataView(index), view.getUint32(20, true), cache)
     reader.#checkIndex(indexOffset)
     return reader
   }
@@ -187,8 +191,9 @@ export class DocumentStoreReader {
       else high = middle - 1
     }
     const offset = this.#blockOffset(low)
-    const block = await this.#file.read(offset, this.#blockLength(low))
-    const records = this.#records(low, block)
+    const load = async () => this.#checked(low, await this.#file.read(offset, this.#blockLength(low)))
+    const block = this.#cache ? await this.#cache.get(this.#file, offset, load) : await load()
+    const records = new RecordCursor(this.#file, offset, block)
     for (let skip = docOrd - this.#firstDocOrd(low); skip > 0; skip--) records.next()
     const { id, fields } = records.next()
     return decodeDocument(this.#file, id, fields)
@@ -213,7 +218,8 @@ export class DocumentStoreReader {
       const documents: EncodedDocument[] = []
       for (; block < end; block++) {
         const offset = this.#blockOffset(block) - start
-        const records = this.#records(block, bytes.subarray(offset, offset + this.#blockLength(block)))
+        const content = this.#checked(block, bytes.subarray(offset, offset + this.#blockLength(block)))
+        const records = new RecordCursor(this.#file, start + offset, content)
         for (let docOrd = this.#firstDocOrd(block); docOrd < this.#firstDocOrd(block + 1); docOrd++) {
           const record = records.next()
           if (docOrd >= from) documents.push({ docOrd, ...record })
@@ -254,7 +260,7 @@ export class DocumentStoreReader {
     }
   }
 
-  #records(block: number, bytes: Uint8Array): RecordCursor {
+  #checked(block: number, bytes: Uint8Array): Uint8Array {
     const offset = this.#blockOffset(block)
     if (dataView(bytes).getUint32(0, true) !== crc32c(bytes.subarray(4))) {
       throw damaged(this.#file, offset, bytes.length, `the checksum of block ${block} does not match`)
@@ -266,7 +272,7 @@ export class DocumentStoreReader {
         hint: "use the newer version of Prism that wrote it",
       })
     }
-    return new RecordCursor(this.#file, offset, bytes)
+    return bytes
   }
 }
 

@@ -1,5 +1,6 @@
 import { MANIFEST_NAME, type Manifest } from "./manifest.ts"
 import { joinPath } from "./path.ts"
+import { PINS_DIRECTORY } from "./pins.ts"
 import type { Storage } from "./storage.ts"
 
 /** Paths, relative to the manifest's folder, of the manifest and of every file that it names. */
@@ -20,6 +21,8 @@ export async function removeLeftovers(
   const visit = async (folder: string): Promise<void> => {
     for (const entry of await storage.list(joinPath(directory, folder))) {
       const path = joinPath(folder, entry.name)
+      // Pins go with their owners.
+      if (path === PINS_DIRECTORY) continue
       if (entry.kind === "directory") await visit(path)
       else if (!keep.has(path)) {
         // Not synced: what comes back after a crash is removed again.

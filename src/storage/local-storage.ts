@@ -1,32 +1,37 @@
-import { encodeUtf8, toHex } from "../base/bytes.ts"
+import { decodeUtf8, encodeUtf8, toHex } from "../base/bytes.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import type { Disk, DiskReader, DiskWriter } from "./disk.ts"
-import { acquireLock, LOCK_NAME, type LockFiles } from "./lock-file.ts"
+import { acquireLock, judgeOwner, LOCK_NAME, type LockFiles, parseOwner, renderOwner } from "./lock-file.ts"
 import { truncated } from "./memory-storage.ts"
-import { isLockName, pathNames } from "./path.ts"
-import type { ReadableFile, Storage, StorageEntry, StorageLock, WritableFile } from "./storage.ts"
+import { isLockName, joinPath, parentPath, pathNames } from "./path.ts"
+import type { ReadableFile, Storage, StorageEntry, StorageHold, StorageLock, WritableFile } from "./storage.ts"
 import { attempt, systemError } from "./system-error.ts"
 
 /** A folder of local files as storage, the same on every runtime: the runtime brings the system calls. */
 export class LocalStorage implements Storage {
+  readonly location: string
   readonly #disk: Disk
   readonly #root: string
+  readonly #readOnly: boolean
   /** The folders that opening made, outermost first, where they go with the last of what is in them. */
   readonly #temporary: readonly string[]
   #lock: StorageLock | undefined
   #closed = false
 
-  private constructor(disk: Disk, root: string, temporary: readonly string[]) {
+  private constructor(disk: Disk, root: string, readOnly: boolean, temporary: readonly string[]) {
     this.#disk = disk
     this.#root = root
+    this.location = root
+    this.#readOnly = readOnly
     this.#temporary = temporary
   }
 
-  /** DATA_DIRECTORY_NOT_FOUND where the folder is missing and `create` is not asked for. */
+  /** DATA_DIRECTORY_NOT_FOUND where the folder is missing and `create` is not asked for. With `readOnly` nothing but
+   *  holds is ever written: READ_ONLY. */
   static async open(
     disk: Disk,
     directory: string,
-    options: { create: boolean; removeIfEmpty?: boolean },
+    options: { create: boolean; removeIfEmpty?: boolean; readOnly?: boolean },
   ): Promise<LocalStorage> {
     const root = disk.resolve(directory)
     const found = await attempt("open", directory, () => disk.stat(root))
@@ -42,7 +47,7 @@ export class LocalStorage implements Storage {
       }
       made = await attempt("make the folder", directory, () => makeDirectories(disk, root))
     }
-    return new LocalStorage(disk, root, options.removeIfEmpty ? made : [])
+    return new LocalStorage(disk, root, options.readOnly ?? false, options.removeIfEmpty ? made : [])
   }
 
   async read(path: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
@@ -82,13 +87,13 @@ export class LocalStorage implements Storage {
   }
 
   async create(path: string): Promise<WritableFile> {
-    const place = this.#place(path)
+    const place = this.#writablePlace(path)
     const writer = await attempt("make", place, () => this.#disk.createExclusive(place))
     return new LocalWritableFile(place, writer, 0)
   }
 
   async append(path: string, length: number): Promise<WritableFile> {
-    const place = this.#place(path)
+    const place = this.#writablePlace(path)
     const size = (await attempt("open", place, () => this.#disk.stat(place)))?.size ?? 0
     if (size < length) throw truncated(place, length, size)
     const writer = await attempt("open", place, () => this.#disk.openAppend(place, length))
@@ -106,8 +111,8 @@ export class LocalStorage implements Storage {
   }
 
   async rename(from: string, to: string): Promise<void> {
-    const source = this.#place(from)
-    const target = this.#place(to)
+    const source = this.#writablePlace(from)
+    const target = this.#writablePlace(to)
     assert(from !== "" && to !== "", "the root of a storage has no name")
     await attempt("rename", source, async () => {
       // The system replaces an empty folder silently, and refuses with different codes otherwise.
@@ -121,7 +126,7 @@ export class LocalStorage implements Storage {
   }
 
   async remove(path: string): Promise<void> {
-    const place = this.#place(path)
+    const place = this.#writablePlace(path)
     // Some runtimes remove an empty folder too when they are asked to unlink it.
     if ((await attempt("look at", place, () => this.#disk.stat(place)))?.kind === "directory") {
       throw new PrismError("IO_ERROR", `cannot remove ${place}: it is a folder`, { place })
@@ -130,13 +135,13 @@ export class LocalStorage implements Storage {
   }
 
   async makeDirectory(path: string): Promise<void> {
-    const place = this.#place(path)
+    const place = this.#writablePlace(path)
     await attempt("make the folder", place, () => makeDirectories(this.#disk, place))
   }
 
   async removeDirectory(path: string): Promise<void> {
     assert(path !== "", "the root of a storage stays")
-    const place = this.#place(path)
+    const place = this.#writablePlace(path)
     const found = await attempt("remove", place, () => this.#disk.stat(place))
     if (!found) return
     if (found.kind !== "directory") {
@@ -146,12 +151,12 @@ export class LocalStorage implements Storage {
   }
 
   async syncDirectory(path: string): Promise<void> {
-    const place = this.#place(path)
+    const place = this.#writablePlace(path)
     await attempt("sync", place, () => this.#disk.syncDirectory(place))
   }
 
   async lock(): Promise<StorageLock> {
-    const place = this.#place("")
+    const place = this.#writablePlace("")
     const nonce = randomHex()
     const unlock = await attempt("lock", place, () => acquireLock(lockFiles(this.#disk, place, nonce), place, nonce))
     let held = true
@@ -161,9 +166,37 @@ export class LocalStorage implements Storage {
       if (this.#lock === lock) this.#lock = undefined
       await attempt("unlock", place, unlock)
     }
-    const lock: StorageLock = { release, [Symbol.asyncDispose]: release }
+    const assertHeld = async () => {}
+    const lock: StorageLock = { release, assertHeld, [Symbol.asyncDispose]: release }
     this.#lock = lock
     return lock
+  }
+
+  async hold(path: string, content: string): Promise<StorageHold> {
+    const place = this.#place(path)
+    await attempt("make the folder of", place, () => makeDirectories(this.#disk, this.#place(parentPath(path))))
+    await attempt("make", place, async () => {
+      const owner = renderOwner({ ...(await this.#disk.self()), nonce: randomHex() })
+      await writeExclusive(this.#disk, place, encodeUtf8(owner + content))
+    })
+    const release = () => attempt("remove", place, () => unlinkIfThere(this.#disk, place))
+    return { release, [Symbol.asyncDispose]: release }
+  }
+
+  async held(directory: string): Promise<{ name: string; content: string }[]> {
+    const held: { name: string; content: string }[] = []
+    const files = lockFiles(this.#disk, this.#place(""), "")
+    for (const { name, kind } of await this.list(directory)) {
+      if (kind !== "file") continue
+      const path = joinPath(directory, name)
+      const text = decodeUtf8(await this.read(path))
+      const end = text.indexOf("\n")
+      const owner = parseOwner(text.slice(0, end + 1))
+      const liveness = owner && (await judgeOwner(files, await this.#disk.self(), owner))
+      if (liveness === "dead") await unlinkIfThere(this.#disk, this.#place(path)).catch(() => undefined)
+      else held.push({ name, content: text.slice(end + 1) })
+    }
+    return held
   }
 
   async freeBytes(): Promise<number | undefined> {
@@ -191,6 +224,14 @@ export class LocalStorage implements Storage {
     for (const path of [...inner, ...this.#temporary.toReversed()]) {
       await this.#disk.removeDirectory(path).catch(() => undefined)
     }
+  }
+
+  /** The system's path, to change something there. */
+  #writablePlace(path: string): string {
+    const place = this.#place(path)
+    if (this.#readOnly)
+      throw new PrismError("READ_ONLY", `${place}: the data folder is open to be read only`, { place })
+    return place
   }
 
   /** The system's path. */
@@ -252,6 +293,13 @@ class LocalWritableFile implements WritableFile {
     await attempt("write", this.path, () => writer.write(bytes))
     this.#length += bytes.length
   }
+
+  async appendDurably(bytes: Uint8Array): Promise<void> {
+    await this.append(bytes)
+    await this.sync()
+  }
+
+  async reserve(_byteLength: number): Promise<void> {}
 
   async sync(): Promise<void> {
     const writer = this.#writer

@@ -104,7 +104,7 @@ async function leadsHere(files: LockFiles, chain: readonly { name: string; nonce
   return true
 }
 
-async function judgeOwner(files: LockFiles, self: ProcessIdentity, owner: LockOwner): Promise<Liveness> {
+export async function judgeOwner(files: LockFiles, self: ProcessIdentity, owner: LockOwner): Promise<Liveness> {
   if (owner.bootId !== undefined && self.bootId !== undefined) {
     // Another boot of this machine took its processes with it. Another machine's processes cannot be seen from here.
     if (owner.bootId !== self.bootId) return owner.machine === self.machine && self.machine !== "" ? "dead" : "unknown"

@@ -1,11 +1,15 @@
+import { decodeUtf8, encodeUtf8 } from "../base/bytes.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import { joinPath, parentPath, pathNames } from "./path.ts"
-import type { ReadableFile, Storage, StorageEntry, StorageLock, WritableFile } from "./storage.ts"
+import type { ReadableFile, Storage, StorageEntry, StorageHold, StorageLock, WritableFile } from "./storage.ts"
 
 /** A storage that lasts as long as its process. Everything in it is durable at once, as far as memory can be. */
 export class MemoryStorage implements Storage {
+  readonly location = undefined
   /** By path; a folder is `undefined`. Files are objects of their own, so that an open one outlives its name. */
   readonly #entries = new Map<string, MemoryBytes | undefined>([["", undefined]])
+  /** Held files: their bytes tell a file from a later one of the same name. */
+  readonly #holds = new Set<MemoryBytes>()
   #lock: StorageLock | undefined
   #closed = false
 
@@ -108,9 +112,43 @@ export class MemoryStorage implements Storage {
     const release = async () => {
       if (this.#lock === lock) this.#lock = undefined
     }
-    const lock: StorageLock = { release, [Symbol.asyncDispose]: release }
+    const assertHeld = async () => {
+      if (this.#lock !== lock) throw new PrismError("LOCK_LOST", "this storage has another writer by now")
+    }
+    const lock: StorageLock = { release, assertHeld, [Symbol.asyncDispose]: release }
     this.#lock = lock
     return lock
+  }
+
+  async hold(path: string, content: string): Promise<StorageHold> {
+    await this.makeDirectory(parentPath(path))
+    await using file = await this.create(path)
+    await file.append(encodeUtf8(content))
+    const bytes = this.#file(path)
+    this.#holds.add(bytes)
+    const release = async () => {
+      this.#holds.delete(bytes)
+      if (this.#entries.get(path) === bytes) this.#entries.delete(path)
+    }
+    return { release, [Symbol.asyncDispose]: release }
+  }
+
+  async held(directory: string): Promise<{ name: string; content: string }[]> {
+    const held: { name: string; content: string }[] = []
+    for (const { name, kind } of await this.list(directory)) {
+      const path = joinPath(directory, name)
+      const bytes = kind === "file" ? this.#entries.get(path) : undefined
+      if (!bytes) continue
+      if (this.#holds.has(bytes)) held.push({ name, content: decodeUtf8(bytes.read(path, 0, bytes.length)) })
+      else this.#entries.delete(path)
+    }
+    return held
+  }
+
+  /** What the death of every process that uses the storage does: nothing is locked or held any more. */
+  protected forgetOwners(): void {
+    this.#lock = undefined
+    this.#holds.clear()
   }
 
   async freeBytes(): Promise<number | undefined> {
@@ -219,6 +257,14 @@ class MemoryWritableFile implements WritableFile {
   async append(bytes: Uint8Array): Promise<void> {
     this.#check()
     this.#bytes.append(bytes)
+  }
+
+  async appendDurably(bytes: Uint8Array): Promise<void> {
+    await this.append(bytes)
+  }
+
+  async reserve(): Promise<void> {
+    this.#check()
   }
 
   async sync(): Promise<void> {

@@ -10,6 +10,9 @@
 // part of what was done since, in any order; a rename alone is never seen half done.
 
 export interface Storage extends AsyncDisposable {
+  /** A folder that another thread may open as a storage for itself; undefined where only this object reaches the data. */
+  readonly location: string | undefined
+
   /** All of a file, or exactly `range.length` bytes from `range.offset`. FILE_NOT_FOUND; TRUNCATED where the file ends
    *  before the range does. The caller owns the array. */
   read(path: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array>
@@ -50,8 +53,18 @@ export interface Storage extends AsyncDisposable {
   syncDirectory(path: string): Promise<void>
 
   /** Becomes the only writer of this storage. LOCKED names the process that is it now; what a dead process left is
-   *  taken over. Every other call works without the lock: who writes takes it first. */
+   *  taken over. Every other call works without the lock: who writes takes it first. Once another owner took over from
+   *  the one that this object holds, every call here that would change something is LOCK_LOST. */
   lock(): Promise<StorageLock>
+
+  /** Makes a file that counts as long as its owner lives, with the folder that it lies in; never durable. FILE_EXISTS;
+   *  PERMISSION_DENIED, READ_ONLY or DISK_FULL where nothing can be written. A storage that was opened to be read only
+   *  takes holds too. */
+  hold(path: string, content: string): Promise<StorageHold>
+
+  /** The held files directly in a folder whose owner lives, ordered by name. Those of dead owners are removed, where
+   *  that is possible. */
+  held(directory: string): Promise<{ readonly name: string; readonly content: string }[]>
 
   /** Bytes that the storage has room for, where that can be told. */
   freeBytes(): Promise<number | undefined>
@@ -84,6 +97,12 @@ export interface WritableFile extends AsyncDisposable {
   /** Writes all bytes or rejects; a rejected or interrupted append may leave any part of them. Readable at once,
    *  durable after `sync`. */
   append(bytes: Uint8Array): Promise<void>
+  /** `append` and `sync` of a small piece in one, as cheap as the storage can. After DISK_FULL the file goes on once what
+   *  was written is cut off (`Storage.append`); after any other error it is to be given up, as after a failed sync. */
+  appendDurably(bytes: Uint8Array): Promise<void>
+  /** Lets the next `byteLength` bytes that are appended need no new space: durable zeros behind the end, which then
+   *  belong to what is read of the file, but not to `length`. A storage to which that means nothing does nothing. */
+  reserve(byteLength: number): Promise<void>
   /** Makes durable every byte appended before the call. When it rejects, what was appended since the last sync may be
    *  lost although it can be read now, and another sync must not be trusted: give the file up. */
   sync(): Promise<void>
@@ -92,6 +111,14 @@ export interface WritableFile extends AsyncDisposable {
 }
 
 export interface StorageLock extends AsyncDisposable {
+  /** Resolves while no other process can have taken over, else LOCK_LOST. What was synced before the call is seen by
+   *  every later owner: call it after the sync and before the acknowledgement. Cheap while heartbeats are fresh. */
+  assertHeld(): Promise<void>
   /** Twice is fine. */
+  release(): Promise<void>
+}
+
+export interface StorageHold extends AsyncDisposable {
+  /** Removes the file. Twice is fine. */
   release(): Promise<void>
 }

@@ -1,7 +1,15 @@
+import { decodeUtf8, encodeUtf8 } from "../../src/base/bytes.ts"
 import { assert, PrismError } from "../../src/base/errors.ts"
 import { truncated } from "../../src/storage/memory-storage.ts"
 import { joinPath, parentPath, pathNames } from "../../src/storage/path.ts"
-import type { ReadableFile, Storage, StorageEntry, StorageLock, WritableFile } from "../../src/storage/storage.ts"
+import type {
+  ReadableFile,
+  Storage,
+  StorageEntry,
+  StorageHold,
+  StorageLock,
+  WritableFile,
+} from "../../src/storage/storage.ts"
 import { Random } from "./random.ts"
 
 // A machine whose disk keeps what was synced apart from what was not, and fails where it is told to.
@@ -210,6 +218,7 @@ class File {
  *  Every operation that changes something counts as one, over all processes of the machine; `failAt` lets a fault hit one
  *  of them, `faults` any operation, reads too. */
 export class FaultyStorage implements Storage {
+  readonly location = undefined
   readonly #machine: Machine
   #dead = false
   #closed = false
@@ -469,9 +478,47 @@ export class FaultyStorage implements Storage {
       this.#lock = undefined
       if (machine.owner === this) machine.owner = undefined
     }
-    const lock: StorageLock = { release, [Symbol.asyncDispose]: release }
+    const assertHeld = async () => {
+      if (machine.owner !== this) throw new PrismError("LOCK_LOST", "this storage has another writer by now")
+    }
+    const lock: StorageLock = { release, assertHeld, [Symbol.asyncDispose]: release }
     this.#lock = lock
     return lock
+  }
+
+  /** Never durable, and no operation that a fault can hit. */
+  async hold(path: string, content: string): Promise<StorageHold> {
+    this.#check(path)
+    let folder = this.#machine.root
+    for (const name of pathNames(parentPath(path))) {
+      const there = folder.now.get(name) ?? new Folder()
+      if (there instanceof File) throw exists(path)
+      folder.now.set(name, there)
+      folder = there
+    }
+    const name = lastName(path)
+    if (folder.now.has(name)) throw exists(path)
+    const file = new File()
+    file.holder = this
+    file.append(encodeUtf8(content))
+    folder.now.set(name, file)
+    const release = async () => {
+      if (folder.now.get(name) === file) folder.now.delete(name)
+    }
+    return { release, [Symbol.asyncDispose]: release }
+  }
+
+  async held(directory: string): Promise<{ name: string; content: string }[]> {
+    this.#check(directory)
+    const folder = this.#machine.find(directory)
+    const held: { name: string; content: string }[] = []
+    if (!(folder instanceof Folder)) return held
+    for (const [name, file] of folder.now) {
+      if (!(file instanceof File)) continue
+      if (file.holder === undefined || file.holder.isDead) folder.now.delete(name)
+      else held.push({ name, content: decodeUtf8(file.read(joinPath(directory, name), 0, file.length)) })
+    }
+    return held.sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
   async freeBytes(): Promise<number | undefined> {
@@ -521,6 +568,11 @@ export class FaultyStorage implements Storage {
         return file.length
       },
       append,
+      async appendDurably(bytes) {
+        await append(bytes)
+        await sync()
+      },
+      reserve: async () => check(),
       sync,
       close,
       [Symbol.asyncDispose]: close,

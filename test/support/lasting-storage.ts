@@ -1,19 +1,11 @@
 import { MemoryStorage } from "../../src/storage/memory-storage.ts"
-import type { StorageLock } from "../../src/storage/storage.ts"
 
 /** Memory storage that stays when it is closed, so that a test can open it again. */
 export class LastingStorage extends MemoryStorage {
-  #held: StorageLock | undefined
-
-  override async lock(): Promise<StorageLock> {
-    this.#held = await super.lock()
-    return this.#held
-  }
-
   override async close(): Promise<void> {}
 
   /** What the death of the owner does: its lock is free, its files stay as they are. */
   async abandon(): Promise<void> {
-    await this.#held?.release()
+    this.forgetOwners()
   }
 }

@@ -1,0 +1,95 @@
+/** Bytes that a cache holds unless its owner says otherwise. */
+export const BLOCK_CACHE_BYTES = 32 * 1024 * 1024
+
+/** Blocks of files in memory, the least recently used ones first to go. A block is known by the identity of its source
+ *  and its offset, so that it is always read from the same place in the same length. */
+export class BlockCache {
+  readonly #capacity: number
+  /** By source, then by offset. */
+  readonly #blocks = new Map<object, Map<number, Block>>()
+  /** Loaded blocks, least recently used first: a map keeps its keys in the order of their insertion. */
+  readonly #order = new Map<Block, undefined>()
+  #bytes = 0
+  #hits = 0
+  #misses = 0
+
+  constructor(capacityBytes: number = BLOCK_CACHE_BYTES) {
+    this.#capacity = capacityBytes
+  }
+
+  /** `hits` and `misses` count calls of `get`; one that shares the load of another is a hit. */
+  get stats(): { bytes: number; capacity: number; hits: number; misses: number } {
+    return { bytes: this.#bytes, capacity: this.#capacity, hits: this.#hits, misses: this.#misses }
+  }
+
+  /** The block at `offset`, from the cache or from `load`, whose failure is the caller's and is not kept. Calls at the
+   *  same time share one load. The bytes are the cache's: do not change them. */
+  async get(source: object, offset: number, load: () => Promise<Uint8Array>): Promise<Uint8Array> {
+    const ofSource = this.#ofSource(source)
+    const found = ofSource.get(offset)
+    if (found) {
+      this.#hits++
+      if (this.#order.delete(found)) this.#order.set(found, undefined)
+      return await found.bytes
+    }
+    this.#misses++
+    const block: Block = { source, offset, bytes: load(), byteLength: 0 }
+    ofSource.set(offset, block)
+    try {
+      const bytes = await block.bytes
+      // Forgotten meanwhile, or larger than all that may be held.
+      if (ofSource.get(offset) === block) this.#keep(block, bytes.length)
+      return bytes
+    } catch (error) {
+      this.#remove(block)
+      throw error
+    }
+  }
+
+  /** Drops every block of a source. */
+  forget(source: object): void {
+    const ofSource = this.#blocks.get(source)
+    for (const block of ofSource?.values() ?? []) this.#drop(block)
+    // Loads under way find that they are gone.
+    ofSource?.clear()
+    this.#blocks.delete(source)
+  }
+
+  #ofSource(source: object): Map<number, Block> {
+    let found = this.#blocks.get(source)
+    if (!found) {
+      found = new Map()
+      this.#blocks.set(source, found)
+    }
+    return found
+  }
+
+  #keep(block: Block, byteLength: number): void {
+    block.byteLength = byteLength
+    this.#bytes += byteLength
+    this.#order.set(block, undefined)
+    for (const oldest of this.#order.keys()) {
+      if (this.#bytes <= this.#capacity) break
+      this.#remove(oldest)
+    }
+  }
+
+  #remove(block: Block): void {
+    this.#drop(block)
+    const ofSource = this.#blocks.get(block.source)
+    if (ofSource?.get(block.offset) !== block) return
+    ofSource.delete(block.offset)
+    if (ofSource.size === 0) this.#blocks.delete(block.source)
+  }
+
+  #drop(block: Block): void {
+    if (this.#order.delete(block)) this.#bytes -= block.byteLength
+  }
+}
+
+interface Block {
+  readonly source: object
+  readonly offset: number
+  readonly bytes: Promise<Uint8Array>
+  byteLength: number
+}
