@@ -17,9 +17,9 @@ export {
 } from "./blob";
 
 export {
-  vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree,
-  vectorCount, vectorCountAccepted, vectorDimension, vectorM, vectorEfConstruction, vectorMetric, vectorQuery, vectorSearch,
-  vectorResults, vectorScores, vectorOf, vectorJson, vectorJsonText,
+  vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterExtend, vectorWriterRelink, vectorWriterEnterNewLinks,
+  vectorWriterExtended, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree, vectorCount, vectorCountAccepted, vectorDimension,
+  vectorMetric, vectorQuery, vectorSearch, vectorResults, vectorScores, vectorOf, vectorJson, vectorJsonText,
 } from "./vector/abi";
 
 // Used inside the module; exported so that every width can be tried.

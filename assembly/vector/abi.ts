@@ -3,6 +3,7 @@ import { docSetAndCount } from "../doc-set";
 import { jsonBytesMax, writeJson } from "./decimal";
 import { dotExact } from "./distance";
 import { addVector, nextRow } from "./build";
+import { beginFrom, enterNewLinks, finish, relink } from "./extend";
 import {
   docOrdOf, freeIndex, M_MAX, newIndex, NONE, ordinalOf, VectorIndex, vectorRow, writerBytes,
 } from "./layout";
@@ -11,10 +12,13 @@ import { open, seal } from "./segment";
 
 @inline function at(index: usize): VectorIndex { return changetype<VectorIndex>(index); }
 
-/** An empty writer; 0 when memory is used up. 2 ≤ m ≤ 128, so that a descent ends and a batch has room. */
-export function vectorWriterNew(dimension: u32, metric: u32, m: u32, efConstruction: u32): usize {
-  assert(m >= 2 && m <= M_MAX);
-  return newIndex(dimension, metric, m, efConstruction);
+/** An empty writer; 0 when memory is used up. 2 ≤ m ≤ 128, so that a descent ends and a batch has room; or 0: without
+ *  a graph. Memory for `expected` vectors is taken with the first. */
+export function vectorWriterNew(dimension: u32, metric: u32, m: u32, efConstruction: u32, expected: u32): usize {
+  assert(m == 0 || (m >= 2 && m <= M_MAX));
+  const index = newIndex(dimension, metric, m, efConstruction);
+  if (index) at(index).expected = expected;
+  return index;
 }
 
 /** Where to write the next vector, f32[dimension]; 0 when memory is used up. */
@@ -25,6 +29,26 @@ export function vectorWriterRow(index: usize): usize {
 /** Adds the vector written there: 0 done, 1 memory is used up, 2 a component is not finite. docOrds ascend. */
 export function vectorWriterAdd(index: usize, docOrd: u32): i32 {
   return addVector(at(index), docOrd);
+}
+
+/** A writer that begins with the living vectors of a segment; 0 when memory is used up. Then vectorWriterRelink for all
+ *  of them, vectorWriterEnterNewLinks for all, and vectorWriterExtended: it cannot be searched before. */
+export function vectorWriterExtend(segment: usize, live: usize, expected: u32): usize {
+  return beginFrom(at(segment), live, expected);
+}
+
+/** Gives the vectors from … to - 1 their links. */
+export function vectorWriterRelink(index: usize, segment: usize, from: u32, to: u32): void {
+  relink(at(index), at(segment), from, to);
+}
+
+/** Once all have theirs: the new ones among them lead back too. */
+export function vectorWriterEnterNewLinks(index: usize, segment: usize, from: u32, to: u32): void {
+  enterNewLinks(at(index), at(segment), from, to);
+}
+
+export function vectorWriterExtended(index: usize): void {
+  finish(at(index));
 }
 
 export function vectorWriterBytes(index: usize): usize {
@@ -52,14 +76,6 @@ export function vectorCount(index: usize): u32 {
 
 export function vectorDimension(index: usize): u32 {
   return at(index).dimension;
-}
-
-export function vectorM(index: usize): u32 {
-  return at(index).m;
-}
-
-export function vectorEfConstruction(index: usize): u32 {
-  return at(index).efConstruction;
 }
 
 export function vectorMetric(index: usize): u32 {

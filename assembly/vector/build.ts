@@ -4,7 +4,7 @@ import { docSetAdd, docSetGrow, docSetNew } from "../doc-set";
 import { regionAlloc, regionFree } from "../region";
 import { dotExact } from "./distance";
 import {
-  COSINE, distanceArena, factorOf, LEVEL_MAX, linkArena, linkOffset, NONE, slotsAt, twinOf, VectorIndex, vectorRow,
+  COSINE, distanceArena, factorOf, hasGraph, LEVEL_MAX, linkArena, linkOffset, NONE, slotsAt, twinOf, VectorIndex, vectorRow,
 } from "./layout";
 import { distanceOfKey, EXPANDED, insertKey, keyAt, keyOf, ordinalOfKey, putKey } from "./pool";
 import { anyNearer, descendTo, ensureBuildPool, measureBatch, measureOne, newEpoch, searchLevel, see } from "./search";
@@ -22,10 +22,10 @@ function grown(region: usize, usedBytes: usize, bytes: u64): usize {
 }
 
 /** Makes every arena hold one vector more. False when memory is used up: the index stays as it is. */
-function ensureCapacity(index: VectorIndex): bool {
+export function ensureCapacity(index: VectorIndex): bool {
   const count = index.count;
   if (count < index.capacity) return true;
-  const capacity = max<u32>(FIRST_CAPACITY, count + (count >> 1));
+  const capacity = index.capacity ? count + (count >> 1) : max<u32>(FIRST_CAPACITY, index.expected);
   const used = <usize>count;
   const length = <u64>capacity;
   const linkBytes = <usize>index.m0 << 2;
@@ -33,28 +33,30 @@ function ensureCapacity(index: VectorIndex): bool {
   // An arena that has grown before another failed is larger than it need be, no more.
   if (!(next = grown(index.docOrds, used << 2, length << 2))) return false;
   index.docOrds = next;
-  if (!(next = grown(index.towers, used << 2, length << 2))) return false;
-  index.towers = next;
-  if (!(next = grown(index.twins, used << 2, length << 2))) return false;
-  index.twins = next;
   if (index.metric == COSINE) {
     if (!(next = grown(index.factors, used << 2, length << 2))) return false;
     index.factors = next;
   }
-  if (!(next = grown(index.links, used * linkBytes, length * linkBytes))) return false;
-  index.links = next;
-  if (!(next = grown(index.linkDistances, used * linkBytes, length * linkBytes))) return false;
-  index.linkDistances = next;
-  if (!(next = grown(index.visited, 0, length << 1))) return false;
-  index.visited = next;
-  index.epoch = 0;
+  if (hasGraph(index)) {
+    if (!(next = grown(index.towers, used << 2, length << 2))) return false;
+    index.towers = next;
+    if (!(next = grown(index.twins, used << 2, length << 2))) return false;
+    index.twins = next;
+    if (!(next = grown(index.links, used * linkBytes, length * linkBytes))) return false;
+    index.links = next;
+    if (!(next = grown(index.linkDistances, used * linkBytes, length * linkBytes))) return false;
+    index.linkDistances = next;
+    if (!(next = grown(index.visited, 0, length << 1))) return false;
+    index.visited = next;
+    index.epoch = 0;
+  }
   if (!(next = grown(index.vectors, used * index.rowBytes, length * index.rowBytes))) return false;
   index.vectors = next;
   index.capacity = capacity;
   return true;
 }
 
-function ensureUpper(index: VectorIndex, rows: u32): bool {
+export function ensureUpper(index: VectorIndex, rows: u32): bool {
   if (rows <= index.upperCapacity) return true;
   const capacity = max<u32>(FIRST_CAPACITY, rows + (rows >> 1));
   const rowBytes = <usize>index.m << 2;
@@ -68,7 +70,7 @@ function ensureUpper(index: VectorIndex, rows: u32): bool {
   return true;
 }
 
-function ensurePresent(index: VectorIndex, docOrd: u32): bool {
+export function ensurePresent(index: VectorIndex, docOrd: u32): bool {
   if (!index.present) index.present = docSetNew(docOrd + 1);
   if (!index.present) return false;
   const present = docSetGrow(index.present, docOrd + 1);
@@ -105,8 +107,9 @@ export function addVector(index: VectorIndex, docOrd: u32): i32 {
   const row = vectorRow(index, ordinal);
   const squaredNorm = dotExact(row, row, index.rowBytes);
   if (!(squaredNorm < Infinity)) return NOT_FINITE; // finite f32 cannot get there in f64
-  const level = levelFor(index, ordinal);
-  if (!ensureUpper(index, index.upperCount + level) || !ensureBuildPool(index) || !ensurePresent(index, docOrd)) {
+  const level = hasGraph(index) ? levelFor(index, ordinal) : 0;
+  if (!ensurePresent(index, docOrd)) return OUT_OF_MEMORY;
+  if (hasGraph(index) && (!ensureUpper(index, index.upperCount + level) || !ensureBuildPool(index))) {
     return OUT_OF_MEMORY;
   }
   const at = <usize>ordinal << 2;
@@ -114,11 +117,12 @@ export function addVector(index: VectorIndex, docOrd: u32): i32 {
     store<f32>(index.factors + at, squaredNorm > 0 ? <f32>min<f64>(1 / sqrt(squaredNorm), f32.MAX_VALUE) : 0);
   }
   store<u32>(index.docOrds + at, docOrd);
+  docSetAdd(index.present, docOrd);
+  index.count = ordinal + 1;
+  if (!hasGraph(index)) return ADDED;
   store<u32>(index.twins + at, NONE);
   store<u32>(index.towers + at, 0);
   memory.fill(index.links + linkOffset(index, ordinal, 0), 0xff, <usize>index.m0 << 2);
-  docSetAdd(index.present, docOrd);
-  index.count = ordinal + 1;
   insert(index, ordinal, level);
   return ADDED;
 }
@@ -189,7 +193,7 @@ function joinTwin(index: VectorIndex, ordinal: u32, q: usize, scale: f32, count:
 
 /** Chooses a vector's links at a level from ascending keys (Alg. 4): a candidate that is nearer to one already chosen
  *  is left out, so that links lead in different directions. Fills the row; the distances beside it too. */
-function chooseLinks(index: VectorIndex, ordinal: u32, level: u32, keys: usize, count: u32): void {
+export function chooseLinks(index: VectorIndex, ordinal: u32, level: u32, keys: usize, count: u32): void {
   const slots = slotsAt(index, level);
   const offset = linkOffset(index, ordinal, level);
   const links = linkArena(index, level) + offset;
@@ -210,8 +214,20 @@ function chooseLinks(index: VectorIndex, ordinal: u32, level: u32, keys: usize, 
   memory.fill(links + (<usize>chosen << 2), 0xff, <usize>(slots - chosen) << 2);
 }
 
+/** Fills a vector's row at a level from ascending keys, no more than it has room for. */
+export function writeLinks(index: VectorIndex, ordinal: u32, level: u32, keys: usize, count: u32): void {
+  const offset = linkOffset(index, ordinal, level);
+  const links = linkArena(index, level) + offset;
+  const linkDistances = distanceArena(index, level) + offset;
+  for (let i: u32 = 0; i < count; i++) {
+    const key = keyAt(keys, i);
+    store<u32>(links + (<usize>i << 2), ordinalOfKey(key));
+    store<f32>(linkDistances + (<usize>i << 2), distanceOfKey(key));
+  }
+}
+
 /** Enters the vector in the rows of all that it links to. */
-function linkBack(index: VectorIndex, ordinal: u32, level: u32): void {
+export function linkBack(index: VectorIndex, ordinal: u32, level: u32): void {
   const offset = linkOffset(index, ordinal, level);
   const links = linkArena(index, level) + offset;
   const linkDistances = distanceArena(index, level) + offset;

@@ -2,7 +2,7 @@
 //
 // A vector has an ordinal, its place in the order of insertion; docOrds ascend with it. Every arena is indexed by
 // ordinal. The writer's arenas are regions that grow; a segment's are sections of its blob (segment.ts). Who searches
-// sees no difference.
+// sees no difference. A writer without a graph (m = 0) has vectors, factors and docOrds alone, and is scanned.
 //
 //   vectors    f32[count][rowBytes / 4]  the components as they came in, then zeros up to a multiple of LANES
 //   factors    f32[count]     cosine only: 1 / norm, 0 for a vector of zeros. Kept beside the originals, which an
@@ -35,6 +35,7 @@ export const LEVEL_MAX: u32 = 15;
   efConstruction: u32;
   count: u32;
   capacity: u32; // of the arenas that are indexed by ordinal; a writer's only
+  expected: u32; // what capacity begins with
   entry: u32; // where every search begins, a vector of the highest level
   topLevel: u32;
   upperCount: u32; // rows in `upper`
@@ -50,6 +51,9 @@ export const LEVEL_MAX: u32 = 15;
   /** f32 beside each u32 of `links` and `upper`: the distances that pruning compares over and over; a writer's only. */
   linkDistances: usize;
   upperDistances: usize;
+
+  places: usize; // extend.ts; while a segment's graph is taken over
+  origins: usize;
 
   /** DocSet of the documents that have a vector. */
   present: usize;
@@ -107,6 +111,8 @@ const BATCH_BYTES: usize = (2 * M_MAX + 4) * 4;
   return level ? index.upperDistances : index.linkDistances;
 }
 
+@inline export function hasGraph(index: VectorIndex): bool { return index.m != 0; }
+
 /** A descriptor without vectors; null when memory is used up. */
 export function newIndex(dimension: u32, metric: u32, m: u32, efConstruction: u32): usize {
   const rowBytes = rowBytesOf(dimension);
@@ -142,6 +148,8 @@ export function freeIndex(index: VectorIndex): void {
     regionFree(index.linkDistances);
     regionFree(index.upperDistances);
   }
+  regionFree(index.places);
+  regionFree(index.origins);
   docSetFree(index.present);
   regionFree(index.visited);
   regionFree(index.pools);
@@ -154,7 +162,8 @@ export function freeIndex(index: VectorIndex): void {
 export function writerBytes(index: VectorIndex): usize {
   return held(index.vectors) + held(index.factors) + held(index.docOrds) + held(index.links) + held(index.towers) +
     held(index.upper) + held(index.twins) + held(index.linkDistances) + held(index.upperDistances) +
-    held(index.present) + held(index.visited) + held(index.pools) + held(changetype<usize>(index));
+    held(index.present) + held(index.places) + held(index.origins) +
+    held(index.visited) + held(index.pools) + held(changetype<usize>(index));
 }
 
 /** Ordinal of a document's vector, NONE where it has none. */

@@ -4,7 +4,7 @@ import { DOC_SET_WORDS_OFFSET, docSetAndCount, docSetHas, docSetLength } from ".
 import { regionAlloc, regionFree } from "../region";
 import { dot4, dotExact, l2Squared4, l2SquaredExact } from "./distance";
 import {
-  COSINE, DOT, docOrdOf, EUCLIDEAN, linkArena, linkOffset, NONE, slotsAt, twinOf, VectorIndex, vectorRow,
+  COSINE, DOT, docOrdOf, EUCLIDEAN, hasGraph, linkArena, linkOffset, M_MAX, NONE, slotsAt, twinOf, VectorIndex, vectorRow,
 } from "./layout";
 import { distanceOfKey, EXPANDED, insertKey, keyAt, keyOf, ordinalOfKey, putKey, sortKeys } from "./pool";
 
@@ -274,11 +274,14 @@ const SCAN_POOL_MAX: u32 = 512;
   return wanted <= SCAN_POOL_MAX ? wanted : accepted;
 }
 
+const SCAN_BATCH: u32 = 2 * M_MAX;
+
 /** Measures every accepted vector; `keys` takes the best `capacity` of them, ascending. Returns how many. */
 function scan(index: VectorIndex, q: usize, keys: usize, capacity: u32, accept: usize): u32 {
+  if (!accept && capacity <= SCAN_POOL_MAX) return scanAll(index, q, keys, capacity);
   const present = index.present;
   const batch = index.batch;
-  const batchCapacity = index.m0;
+  const batchCapacity = SCAN_BATCH;
   let length = docSetLength(present);
   if (accept) length = min<u32>(length, docSetLength(accept));
   let count: u32 = 0;
@@ -305,15 +308,56 @@ function scan(index: VectorIndex, q: usize, keys: usize, capacity: u32, accept: 
   return count;
 }
 
+/** The same for all vectors, which lie one behind the other. */
+function scanAll(index: VectorIndex, q: usize, keys: usize, capacity: u32): u32 {
+  const rowBytes = <usize>index.rowBytes;
+  const metric = index.metric;
+  const batch = index.batch;
+  const distances = index.distances;
+  const whole = index.count & ~3;
+  let row = index.vectors;
+  let factors = index.factors;
+  let count: u32 = 0;
+  let limit = f32x4.splat(f32.NaN); // nothing is ≥ NaN
+  for (let ordinal: u32 = 0; ordinal < whole; ordinal += 4) {
+    const b = row + rowBytes;
+    const c = b + rowBytes;
+    const d = c + rowBytes;
+    let near: v128;
+    if (metric == EUCLIDEAN) {
+      near = l2Squared4(q, row, b, c, d, rowBytes);
+    } else {
+      near = dot4(q, row, b, c, d, rowBytes);
+      if (metric == COSINE) {
+        near = f32x4.mul(near, v128.load(factors));
+        factors += 16;
+      }
+      near = f32x4.sub(f32x4.splat(0), near);
+    }
+    row = d + rowBytes;
+    if (i32x4.all_true(f32x4.ge(near, limit))) continue; // ordinals ascend: who is as far as the worst comes too late
+    v128.store(distances, near);
+    v128.store(batch, i32x4.add(i32x4.splat(ordinal), i32x4(0, 1, 2, 3)));
+    count = takeBest(index, keys, count, capacity, 4);
+    if (count == capacity) limit = f32x4.splat(distanceOfKey(keyAt(keys, capacity - 1)));
+  }
+  const rest = index.count - whole;
+  for (let i: u32 = 0; i < rest; i++) store<u32>(batch + (<usize>i << 2), whole + i);
+  return rest ? scanBatch(index, q, keys, count, capacity, rest) : count;
+}
+
 function scanBatch(index: VectorIndex, q: usize, keys: usize, count: u32, capacity: u32, batched: u32): u32 {
   measureBatch(index, q, 1, batched);
-  if (capacity > SCAN_POOL_MAX) { // takes them all
-    for (let i: usize = 0; i < <usize>batched; i++) {
-      putKey(keys, count, keyOf(load<f32>(index.distances + (i << 2)), load<u32>(index.batch + (i << 2))));
-      count++;
-    }
-    return count;
+  if (capacity <= SCAN_POOL_MAX) return takeBest(index, keys, count, capacity, batched);
+  for (let i: usize = 0; i < <usize>batched; i++) { // there is room for all
+    putKey(keys, count, keyOf(load<f32>(index.distances + (i << 2)), load<u32>(index.batch + (i << 2))));
+    count++;
   }
+  return count;
+}
+
+/** Enters the first of the batch, whose distances are known, into a pool of the best. */
+function takeBest(index: VectorIndex, keys: usize, count: u32, capacity: u32, batched: u32): u32 {
   let worst = count == capacity ? keyAt(keys, count - 1) : i64.MAX_VALUE;
   for (let i: usize = 0; i < <usize>batched; i++) {
     const candidate = keyOf(load<f32>(index.distances + (i << 2)), load<u32>(index.batch + (i << 2)));
@@ -386,7 +430,7 @@ export function searchVectors(index: VectorIndex, k: u32, ef: u32, accept: usize
   // A beam that is to hold ef accepted vectors passes ef · count / accepted, on the average.
   const passed = <u64>ef * count / accepted;
   const beam = <u32>min<u64>(passed + (passed >> 1) + ef, count);
-  const walks = passed * WALK_PER_EF < <u64>accepted;
+  const walks = hasGraph(index) && passed * WALK_PER_EF < <u64>accepted;
   const resultCapacity = accept && walks ? ef : 0;
   const poolCapacity = max<u32>(walks ? (accept ? beam : ef) : 0, scanCapacity(wanted, accepted));
   if (!ensurePools(index, <u64>poolCapacity + resultCapacity + k)) return -1;

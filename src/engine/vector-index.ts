@@ -103,7 +103,7 @@ abstract class EngineVectorIndex implements VectorIndex {
   vector(docOrd: number): Float32Array | undefined {
     const row = this.engine.abi.vectorOf(this.index, docOrd) >>> 0
     if (row === 0) return undefined
-    return new Float32Array(this.engine.bytes.buffer, row, this.#dimension).slice()
+    return new Float32Array(this.engine.bytes.buffer, row, this.dimension).slice()
   }
 
   vectorJson(docOrd: number): Uint8Array | undefined {
@@ -134,15 +134,19 @@ abstract class EngineVectorIndex implements VectorIndex {
     this.close()
   }
 
-  get #dimension(): number {
+  get dimension(): number {
     return this.engine.abi.vectorDimension(this.index)
   }
 
+  get metric(): Metric {
+    return METRICS[this.engine.abi.vectorMetric(this.index)] ?? "cosine"
+  }
+
   #writeQuery(query: Float32Array): void {
-    if (query.length !== this.#dimension) {
+    if (query.length !== this.dimension) {
       throw new PrismError(
         "DIMENSION_MISMATCH",
-        `the query has ${query.length} dimensions, the vectors have ${this.#dimension}`,
+        `the query has ${query.length} dimensions, the vectors have ${this.dimension}`,
         { hint: "embed the query with the model that made the vectors" },
       )
     }
@@ -169,40 +173,56 @@ export interface VectorWriterOptions {
   readonly expected?: number | undefined
 }
 
+/** Vectors that are relinked between two pauses: a few milliseconds, repairs included. */
+const RELINK_STEP = 256
+
+function newIndex(engine: Engine, options: VectorWriterOptions): number {
+  const { dimension, metric, m, efConstruction, graph, expected = 0 } = options
+  assert(m >= 2 && m <= 128 && dimension >= 1 && efConstruction >= 1, "options of a vector index")
+  const { abi } = engine
+  return allocated(abi.vectorWriterNew(dimension, METRICS.indexOf(metric), graph ? m : 0, efConstruction, expected))
+}
+
 /** A vector index that grows. It is searchable at once, and stays so after `seal`, until it is closed. */
 export class VectorWriter extends EngineVectorIndex {
   readonly #dimension: number
-  readonly #metric: Metric
+  readonly #hasGraph: boolean
   #docEnd = 0
 
-  constructor(engine: Engine, options: VectorWriterOptions) {
-    const { dimension, metric, m, efConstruction } = options
-    assert(m >= 2 && m <= 128 && dimension >= 1 && efConstruction >= 1, "options of a vector index")
-    super(engine, allocated(engine.abi.vectorWriterNew(dimension, METRICS.indexOf(metric), m, efConstruction)))
-    this.#dimension = dimension
-    this.#metric = metric
+  /** `made` instead of options: an index that the engine made. */
+  constructor(engine: Engine, made: VectorWriterOptions | number) {
+    super(engine, typeof made === "number" ? made : newIndex(engine, made))
+    this.#dimension = this.dimension
+    this.#hasGraph = typeof made === "number" || made.graph
   }
 
   /** A writer that begins with the graph of a loaded segment, without its dead vectors. docOrds become ranks in `live`;
-   *  those of later `add` calls follow. `pause` is awaited between pieces of the work. */
+   *  those of later `add` calls follow. `expected`: about how many vectors there will be. `pause` is awaited between
+   *  pieces of the work, and may throw. */
   static async extend(
     engine: Engine,
     segment: VectorSegment,
     live: DocSet,
-    { expected, pause }: { expected?: number; pause?: () => Promise<void> } = {},
+    { expected = 0, pause }: { expected?: number; pause?: () => Promise<void> } = {},
   ): Promise<VectorWriter> {
-    const { dimension, metric } = segment
-    const [m, efConstruction] = [engine.abi.vectorM(segment.index), engine.abi.vectorEfConstruction(segment.index)]
-    const writer = new VectorWriter(engine, { dimension, metric, m, efConstruction, graph: true, expected })
-    let rank = 0
-    for (let docOrd = 0; docOrd < live.docCount; docOrd++) {
-      if (!live.has(docOrd)) continue
-      const vector = segment.vector(docOrd)
-      if (vector) writer.add(rank, vector)
-      rank++
-      await pause?.()
+    const { abi } = engine
+    const index = allocated(abi.vectorWriterExtend(segment.index, live.pointer, expected))
+    const writer = new VectorWriter(engine, index)
+    writer.#docEnd = live.count
+    try {
+      const count = writer.count
+      for (const step of [abi.vectorWriterRelink, abi.vectorWriterEnterNewLinks]) {
+        for (let from = 0; from < count; from += RELINK_STEP) {
+          step(index, segment.index, from, Math.min(from + RELINK_STEP, count))
+          await pause?.()
+        }
+      }
+      abi.vectorWriterExtended(index)
+      return writer
+    } catch (error) {
+      writer.close()
+      throw error
     }
-    return writer
   }
 
   /** Adds a document's vector. docOrds ascend; a document without a vector is left out. */
@@ -225,23 +245,20 @@ export class VectorWriter extends EngineVectorIndex {
 
   /** The vectors so far as an immutable segment with memory of its own. */
   seal(): VectorSegment {
+    assert(this.#hasGraph, "a segment has a graph")
     const blob = allocated(this.engine.abi.vectorWriterSeal(this.index))
-    return VectorSegment.adopt(this.engine, blob, { dimension: this.#dimension, metric: this.#metric })
+    return VectorSegment.adopt(this.engine, blob, this)
   }
 }
 
 /** A sealed vector index. Its bytes on disk are its bytes in memory. */
 export class VectorSegment extends EngineVectorIndex {
   readonly #blob: number
-  readonly dimension: number
-  readonly metric: Metric
   /** Bytes of the segment. */
   readonly byteLength: number
 
-  private constructor(engine: Engine, index: number, blob: number, dimension: number, metric: Metric) {
+  private constructor(engine: Engine, index: number, blob: number) {
     super(engine, index)
-    this.dimension = dimension
-    this.metric = metric
     this.#blob = blob
     this.byteLength = engine.abi.blobLength(blob) >>> 0
   }
@@ -282,7 +299,7 @@ export class VectorSegment extends EngineVectorIndex {
         `the ${WHAT} holds ${metric} vectors of ${dimension} dimensions, the schema says ${expected.metric} and ${expected.dimension}`,
       )
     }
-    return new VectorSegment(engine, index, blob, dimension, metric)
+    return new VectorSegment(engine, index, blob)
   }
 
   get isLoaded(): boolean {

@@ -15,8 +15,8 @@ import { Random } from "../support/random.ts"
 
 const METRICS: Metric[] = ["cosine", "dot", "euclidean"]
 
-function newWriter(engine: Engine, dimension: number, metric: Metric): VectorWriter {
-  return new VectorWriter(engine, { dimension, metric, m: 16, efConstruction: 200, graph: true })
+function newWriter(engine: Engine, dimension: number, metric: Metric, graph = true): VectorWriter {
+  return new VectorWriter(engine, { dimension, metric, m: 16, efConstruction: 200, graph })
 }
 
 /** The definition of the scores, in f64 and a component at a time. */
@@ -93,7 +93,9 @@ describe.each(METRICS)("%s", (metric) => {
         using writer = newWriter(engine, query.length, metric)
         addAll(writer, documents)
         using segment = writer.seal()
-        for (const index of [writer, segment]) {
+        using flat = newWriter(engine, query.length, metric, false)
+        addAll(flat, documents)
+        for (const index of [writer, segment, flat]) {
           const { docOrds, scores } = index.search(q, { k, ef: 10 })
           const hits = [...docOrds].map((docOrd, i) => ({ docOrd, score: scores[i] }))
           expect(hits).toEqual(bruteForce(metric, q, documents, k))
@@ -179,6 +181,77 @@ describe.each(METRICS)("%s", (metric) => {
     expect(all.docOrds.toSorted()).toEqual(Uint32Array.from(documents.keys()).toSorted())
   })
 
+  test("without a graph, and with an ef of all vectors, every vector is looked at", () => {
+    const engine = new Engine()
+    const random = new Random(23)
+    const documents = clustered(random, 1501, 20)
+    const docCount = Math.max(...documents.keys()) + 1
+    using flat = newWriter(engine, 20, metric, false)
+    using writer = newWriter(engine, 20, metric)
+    addAll(flat, documents)
+    addAll(writer, documents)
+    using segment = writer.seal()
+    expect(flat.memoryBytes).toBeLessThan(writer.memoryBytes)
+    for (const query of clustered(random, 20, 20).values()) {
+      using accept = DocSet.create(engine, docCount)
+      for (const docOrd of documents.keys()) if (random.unit() < 0.6) accept.add(docOrd)
+      expect(flat.countAccepted(accept)).toBe(segment.countAccepted(accept))
+      for (const k of [1, 10, 700]) {
+        const all = flat.search(query, { k, ef: 1 })
+        const truth = bruteForce(metric, query, documents, k)
+        expect(recall(all.docOrds, truth)).toBe(1)
+        for (const [i, { score }] of truth.entries()) expect(all.scores[i]).toBeCloseTo(score, 5)
+        expect(segment.search(query, { k, ef: segment.count })).toEqual(all)
+        const some = flat.search(query, { k, ef: 1, accept })
+        expect(segment.search(query, { k, ef: segment.count, accept })).toEqual(some)
+        const accepted = new Map([...documents].filter(([docOrd]) => accept.has(docOrd)))
+        expect(recall(some.docOrds, bruteForce(metric, query, accepted, k))).toBe(1)
+      }
+    }
+  })
+
+  test("a graph that is carried on without its dead vectors finds what one from scratch would", async () => {
+    const engine = new Engine()
+    const random = new Random(24)
+    const documents = clustered(random, 3000, 20)
+    const docCount = Math.max(...documents.keys()) + 1
+    using writer = newWriter(engine, 20, metric)
+    addAll(writer, documents)
+    using segment = writer.seal()
+    for (const dead of [0.02, 0.3, 0.7]) {
+      using live = DocSet.create(engine, docCount)
+      for (let docOrd = 0; docOrd < docCount; docOrd++) if (random.unit() >= dead) live.add(docOrd)
+      using extended = await VectorWriter.extend(engine, segment, live)
+      const living = new Map<number, Float32Array>()
+      for (let docOrd = 0, rank = 0; docOrd < docCount; docOrd++) {
+        if (!live.has(docOrd)) continue
+        const vector = documents.get(docOrd)
+        if (vector) living.set(rank, vector)
+        rank++
+      }
+      expect(extended.count).toBe(living.size)
+      for (const [docOrd, vector] of living) expect(extended.vector(docOrd)).toEqual(vector)
+      for (const vector of clustered(random, 500, 20).values()) {
+        const docOrd = live.count + living.size
+        living.set(docOrd, vector)
+        extended.add(docOrd, vector)
+      }
+      using sealed = extended.seal()
+      sealed.check()
+      let [sum, scratch] = [0, 0]
+      using anew = newWriter(engine, 20, metric)
+      addAll(anew, living)
+      for (const query of clustered(random, 60, 20).values()) {
+        const truth = bruteForce(metric, query, living, 10)
+        const hits = sealed.search(query, { k: 10, ef: 40 })
+        expect(extended.search(query, { k: 10, ef: 40 })).toEqual(hits)
+        sum += recall(hits.docOrds, truth) / 60
+        scratch += recall(anew.search(query, { k: 10, ef: 40 }).docOrds, truth) / 60
+      }
+      expect(sum).toBeGreaterThan(scratch - 0.01)
+    }
+  })
+
   test("vectors of zeros, of the largest and of the smallest numbers are found, and no score is NaN", () => {
     const engine = new Engine()
     const random = new Random(15)
@@ -255,6 +328,94 @@ test("a writer is searchable at every size, and the same documents give the same
     return segment.readBytes(0, segment.byteLength)
   })
   expect(seals[0]).toEqual(seals[1])
+})
+
+describe("a graph that is carried on", () => {
+  /** A third of the vectors are equal to others, in three crowds that begin at once. */
+  function crowded(random: Random, count: number): Float32Array[] {
+    const crowds = Array.from({ length: 3 }, () => gaussian(random, 6))
+    return Array.from({ length: count }, (_, i) => (i % 3 ? gaussian(random, 6) : crowds[(i / 3) % 3]) ?? crowds[0]!)
+  }
+
+  function sealed(engine: Engine, vectors: Float32Array[]): VectorSegment {
+    using writer = newWriter(engine, 6, "cosine")
+    for (const [docOrd, vector] of vectors.entries()) writer.add(docOrd, vector)
+    return writer.seal()
+  }
+
+  function bytesOf(segment: VectorSegment): Uint8Array {
+    return segment.readBytes(0, segment.byteLength)
+  }
+
+  test("is the same, byte for byte, where all live; and its second half is what it would have been", async () => {
+    const engine = new Engine()
+    const vectors = crowded(new Random(25), 900)
+    using whole = sealed(engine, vectors)
+    using half = sealed(engine, vectors.slice(0, 450))
+    using live = DocSet.create(engine, 450)
+    live.fill()
+    using extended = await VectorWriter.extend(engine, half, live, { expected: 900 })
+    using again = extended.seal()
+    expect(bytesOf(again)).toEqual(bytesOf(half))
+    for (let i = 450; i < 900; i++) extended.add(i, vectors[i] ?? new Float32Array(6))
+    using grown = extended.seal()
+    expect(bytesOf(grown)).toEqual(bytesOf(whole))
+  })
+
+  test("has each equal vector that lives, whoever of them died, and the same bytes in every engine", async () => {
+    const vectors = crowded(new Random(26), 600)
+    const dead = new Random(27)
+    const isDead = vectors.map((_, i) => i < 12 || dead.unit() < 0.4)
+    const files: Uint8Array[] = []
+    for (const pauses of [0, 1]) {
+      const engine = new Engine()
+      using segment = sealed(engine, vectors)
+      using live = DocSet.create(engine, 600)
+      for (const [i, is] of isDead.entries()) if (!is) live.add(i)
+      let paused = 0
+      const pause = async () => void paused++
+      using extended = await VectorWriter.extend(engine, segment, live, pauses ? { pause, expected: 5000 } : {})
+      expect(paused > 0).toBe(pauses > 0)
+      const living = vectors.filter((_, i) => !isDead[i])
+      expect(living.map((_, i) => extended.vector(i))).toEqual(living)
+      for (const crowd of vectors.filter((_, i) => i < 9 && i % 3 === 0)) {
+        const ranks = living.flatMap((vector, i) => (vector === crowd ? [i] : []))
+        extended.add(extended.count, crowd)
+        ranks.push(extended.count - 1)
+        living.push(crowd)
+        const { docOrds } = extended.search(crowd, { k: ranks.length, ef: 10 })
+        expect([...docOrds]).toEqual(ranks)
+      }
+      using carried = extended.seal()
+      carried.check()
+      files.push(bytesOf(carried))
+    }
+    expect(files[0]).toEqual(files[1])
+  })
+
+  test("may lose all its vectors, or none but one; a pause that throws leaves no memory behind", async () => {
+    const engine = new Engine()
+    const vectors = crowded(new Random(28), 300)
+    const segment = sealed(engine, vectors)
+    for (const survivor of [undefined, 0, 299]) {
+      using live = DocSet.create(engine, 300)
+      if (survivor !== undefined) live.add(survivor)
+      using extended = await VectorWriter.extend(engine, segment, live)
+      expect(extended.count).toBe(live.count)
+      for (const [i, vector] of vectors.entries()) extended.add(live.count + i, vector)
+      const { docOrds } = extended.search(vectors[1] ?? new Float32Array(6), { k: 1, ef: 10 })
+      expect([...docOrds]).toEqual([live.count + 1])
+      using resealed = extended.seal()
+      resealed.check()
+    }
+    using live = DocSet.create(engine, 300)
+    live.fill()
+    const stop = VectorWriter.extend(engine, segment, live, { pause: () => Promise.reject(new Error("stop")) })
+    await expect(stop).rejects.toThrow("stop")
+    segment.close()
+    live.close()
+    expect(engine.memoryInUse).toBe(0)
+  })
 })
 
 test("an index without vectors can be searched, sealed and opened", async () => {
