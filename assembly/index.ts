@@ -2,7 +2,7 @@
 import { abort } from "./abort";
 abort; // named by asconfig.json ("use"); the import alone makes the compiler see it
 
-export { regionAlloc, regionFree, regionCapacity, regionPagesInUse } from "./region";
+export { regionAlloc, regionReserve, regionFree, regionCapacity, regionPagesInUse } from "./region";
 
 export {
   docSetNew, docSetFree, docSetAdd, docSetRemove, docSetHas, docSetCount, docSetLength, docSetFill, docSetSeal,
@@ -12,8 +12,8 @@ export {
 export { crc32c } from "./crc32c";
 
 export {
-  blobHeaderBytes, blobBegin, blobAddSection, blobFinish, blobCheck, blobLength, blobKind, blobVersion, section,
-  sectionLength,
+  blobHeaderBytes, blobBegin, blobAddSection, blobFinish, blobCheckBytes, blobCheck, blobCheckPage, blobPageCrc,
+  blobPageCount, blobBody, blobLength, blobKind, blobVersion, section, sectionLength,
 } from "./blob";
 
 export {

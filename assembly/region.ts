@@ -43,8 +43,17 @@ let pagesInUse: u32 = 0;
   store<u32>(address(page), next, NEXT_OFFSET);
 }
 
+let dirtyPages: u32 = 0; // first pages of the region taken last that may hold something old
+
 /** Takes `bytes` zeroed bytes, aligned to a cache line of 64. Returns their address, or 0 when 4 GiB are used up. */
 export function regionAlloc(bytes: usize): usize {
+  const region = regionReserve(bytes);
+  if (region) memory.fill(region, 0, min<usize>(bytes, dirtyPages ? (address(dirtyPages) - HEADER_BYTES) : 0));
+  return region;
+}
+
+/** The same, but the bytes hold anything: what nobody writes to needs no memory of the machine. */
+export function regionReserve(bytes: usize): usize {
   const wanted64 = (<u64>bytes + HEADER_BYTES + PAGE_BYTES - 1) >> PAGE_BITS;
   if (wanted64 > <u64>PAGES_MAX) return 0;
   const wanted = <u32>wanted64;
@@ -61,7 +70,7 @@ export function regionAlloc(bytes: usize): usize {
     page = nextOf(page);
   }
 
-  let dirtyPages = wanted; // pages that may hold something old; those that memory.grow brings are zero
+  dirtyPages = wanted; // those that memory.grow brings are zero
   if (page) {
     const rest = pagesOf(page) - wanted;
     const next = nextOf(page);
@@ -84,10 +93,7 @@ export function regionAlloc(bytes: usize): usize {
   store<u32>(address(page), wanted, PAGES_OFFSET);
   store<u32>(address(page), IN_USE, STATE_OFFSET);
   pagesInUse += wanted;
-  const region = address(page) + HEADER_BYTES;
-  const dirtyBytes = min<usize>(bytes, dirtyPages ? (address(dirtyPages) - HEADER_BYTES) : 0);
-  memory.fill(region, 0, dirtyBytes);
-  return region;
+  return address(page) + HEADER_BYTES;
 }
 
 /** Gives a region back. 0 is ignored; anything else that is no region in use is a bug, and traps. */

@@ -268,14 +268,15 @@ function writeBlob(writer: usize): usize {
   const normBytes = <usize>docCount * load<u32>(writer, NORM_STRIDE_OFFSET);
   let points: usize = 0;
   for (let i: u32 = 0; i < fieldCount; i++) points += load<u32>(fieldOf(writer, i), FIELD_POINT_COUNT_OFFSET);
-  let total: u64 = <u64>blobHeaderBytes(SECTION_COUNT) + metaBytes + normBytes + <u64>points * 12 + SECTION_COUNT * 64;
-  for (let sink = TERMS_SINK; sink <= POSITIONS_SINK; sink += 8) total += sinkUsed(sink);
+  let body: u64 = <u64>metaBytes + normBytes + <u64>points * 12 + SECTION_COUNT * 64;
+  for (let sink = TERMS_SINK; sink <= POSITIONS_SINK; sink += 8) body += sinkUsed(sink);
+  const total = body + blobHeaderBytes(SECTION_COUNT, body);
   if (total > 0xf000_0000) return 0;
   const blob = regionAlloc(<usize>total);
   if (!blob) return 0;
   blobBegin(blob, SEGMENT_MAGIC, 0, SEGMENT_VERSION);
 
-  let offset = blobHeaderBytes(SECTION_COUNT);
+  let offset = blobHeaderBytes(SECTION_COUNT, body);
   const meta = blob + offset;
   store<u32>(meta, docCount, META_DOC_COUNT_OFFSET);
   store<u32>(meta, fieldCount, META_FIELD_COUNT_OFFSET);

@@ -32,7 +32,7 @@ import { readVarint, varintEnd } from "./varint";
 import { compareBytes, HEADER_BYTES } from "./text-index";
 
 export const SEGMENT_MAGIC: u32 = 0x53545250; // "PRTS"
-export const SEGMENT_VERSION: u16 = 1;
+export const SEGMENT_VERSION: u16 = 2;
 
 export const META: u32 = 1;
 export const TERMS: u32 = 2;

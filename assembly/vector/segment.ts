@@ -9,7 +9,7 @@ import {
 } from "./layout";
 
 export const VECTOR_MAGIC: u32 = 0x43455650; // "PVEC"
-export const VECTOR_VERSION: u16 = 1;
+export const VECTOR_VERSION: u16 = 2;
 const KIND_F32: u16 = 0;
 
 const META: u32 = 1;
@@ -42,13 +42,13 @@ export function seal(index: VectorIndex): usize {
   const upperBytes = <u64>index.upperCount * index.m << 2;
   const vectorBytes = count * index.rowBytes;
   const sections = SECTION_COUNT - <u32>!isCosine;
-  const most = blobHeaderBytes(sections) + META_BYTES + 64 * SECTION_COUNT + ordBytes * (isCosine ? 4 : 3) + linkBytes +
-    upperBytes + vectorBytes;
+  const body = META_BYTES + 64 * SECTION_COUNT + ordBytes * (isCosine ? 4 : 3) + linkBytes + upperBytes + vectorBytes;
+  const most = blobHeaderBytes(sections, body) + body;
   if (most > <u64>0xffffffff) return 0;
   const blob = regionAlloc(<usize>most);
   if (!blob) return 0;
   blobBegin(blob, VECTOR_MAGIC, KIND_F32, VECTOR_VERSION);
-  let offset = blobHeaderBytes(sections);
+  let offset = blobHeaderBytes(sections, body);
   const meta = blob + offset;
   store<u32>(meta, index.dimension, META_DIMENSION);
   store<u32>(meta, index.metric, META_METRIC);

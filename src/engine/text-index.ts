@@ -66,7 +66,7 @@ const FIELDS_MAX = 65_535
 
 // assembly/text/text-segment.ts
 const SEGMENT_MAGIC = 0x53545250
-const SEGMENT_VERSION = 1
+const SEGMENT_VERSION = 2
 const BLOB_LENGTH_OFFSET = 8
 
 /** The statistics of several indexes taken together, as `compileQuery` wants them. */

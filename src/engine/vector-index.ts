@@ -45,7 +45,7 @@ export interface VectorIndex {
 // assembly/vector/layout.ts
 const METRICS: readonly Metric[] = ["cosine", "dot", "euclidean"]
 const VECTOR_MAGIC = 0x43455650
-const VECTOR_VERSION = 1
+const VECTOR_VERSION = 2
 const WHAT = "vector segment"
 const DOC_COUNT_MAX = 0xffff_ffff
 

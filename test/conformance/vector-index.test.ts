@@ -3,7 +3,6 @@ import { describe, expect, test } from "vitest"
 import { PrismError } from "../../src/base/errors.ts"
 import { DocSet } from "../../src/engine/doc-set.ts"
 import { Engine } from "../../src/engine/engine.ts"
-import { copyIn } from "../../src/engine/memory.ts"
 import {
   type ByteSource,
   type Metric,
@@ -11,6 +10,7 @@ import {
   VectorSegment,
   VectorWriter,
 } from "../../src/engine/vector-index.ts"
+import { repairChecksums } from "../support/blob-bytes.ts"
 import { Random } from "../support/random.ts"
 
 const METRICS: Metric[] = ["cosine", "dot", "euclidean"]
@@ -478,7 +478,7 @@ describe("what a file may not do", () => {
     const random = new Random(21)
     const bytes = sealed(engine)
     const sound = new DataView(bytes.buffer)
-    const sectionCount = sound.getUint32(16, true)
+    const sectionCount = sound.getUint16(16, true)
     let opened = 0
     let refused = 0
     for (let round = 0; round < 6000; round++) {
@@ -490,12 +490,7 @@ describe("what a file may not do", () => {
       const at = offset + 4 * random.below(length / 4)
       const values = [0, 1, 59, 60, 61, 2 ** 31, 0xffffffff, 0xfffffffe, view.getUint32(at, true) ^ 16, random.bits()]
       view.setUint32(at, values[random.below(values.length)] ?? 0, true)
-      const region = copyIn(engine, forged)
-      view.setUint32(entry + 4, engine.abi.crc32c(region + offset, length, 0), true)
-      engine.bytes.set(forged, region)
-      const header = engine.abi.crc32c(region + 24, 24 * sectionCount, engine.abi.crc32c(region, 20, 0))
-      view.setUint32(20, header, true)
-      engine.abi.regionFree(region)
+      repairChecksums(forged)
       let segment: VectorSegment
       try {
         segment = await VectorSegment.open(engine, sourceOf(forged), { dimension: 3, metric: "cosine", docCount: 100 })
