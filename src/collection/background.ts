@@ -54,7 +54,7 @@ export class Background {
     this.#storage = storage
     this.#createSha256 = runtime.createSha256
     this.#startTimer = startTimer
-    this.#location = (storage as { readonly location?: string }).location
+    this.#location = storage.location
     if (this.#location !== undefined) this.#startWorker = runtime.startWorker
   }
 

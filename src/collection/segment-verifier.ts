@@ -8,6 +8,7 @@ import { DocumentStoreReader } from "../storage/document-store.ts"
 import type { FileEntry, SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
 import type { ReadableFile, Storage } from "../storage/storage.ts"
+import { decodeTombstones } from "../storage/tombstones.ts"
 import { DocumentChecker, indexFields } from "./document.ts"
 import { ID_ORDINAL } from "./index-fields.ts"
 import { parseSchema, type Schema } from "./schema.ts"
@@ -147,7 +148,8 @@ class Verifier {
   }
 
   async #tombstones(entry: SegmentEntry, file: ReadableFile): Promise<void> {
-    using live = DocSet.fromBytes(this.#engine, await file.read(0, file.size), entry.documentCount)
+    const bytes = decodeTombstones(await file.read(0, file.size), file.path, entry.documentCount)
+    using live = DocSet.fromBytes(this.#engine, bytes, entry.documentCount)
     const deleted = entry.documentCount - live.count
     if (deleted !== entry.deletedCount) {
       throw damagedFile(file.path, `marks ${deleted} documents deleted, the manifest says ${entry.deletedCount}`)

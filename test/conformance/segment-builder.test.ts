@@ -10,6 +10,7 @@ import { VectorSegment } from "../../src/engine/vector-index.ts"
 import { DocumentStoreReader } from "../../src/storage/document-store.ts"
 import type { SegmentEntry } from "../../src/storage/manifest.ts"
 import type { Storage } from "../../src/storage/storage.ts"
+import { encodeTombstones } from "../../src/storage/tombstones.ts"
 import { type Fault, FaultyStorage, writeWhole } from "../support/faulty-storage.ts"
 import { Random } from "../support/random.ts"
 import { refusal } from "../support/refusal.ts"
@@ -124,8 +125,10 @@ describe("a build", () => {
       await expectHolds(storage, merged, live)
       // A graph that lost most of its vectors, and one that comes second.
       const deadInMerged = randomOrdinals(new Random(seed), live.length, 0.6)
-      const again = await build(storage, [segmentSource(merged, deadInMerged), segmentSource(segment)], 3, 2)
-      await expectHolds(storage, again, [...live.filter((_, docOrd) => !deadInMerged.has(docOrd)), ...first])
+      const third = Array.from({ length: 30 }, (_, place) => randomPut(new Random(place), `c${place}`))
+      const behind = await build(storage, [await writeLog(storage, "c", 3, third)], 3)
+      const again = await build(storage, [segmentSource(merged, deadInMerged), segmentSource(behind)], 4, 2)
+      await expectHolds(storage, again, [...live.filter((_, docOrd) => !deadInMerged.has(docOrd)), ...third])
     }
   })
 
@@ -315,16 +318,27 @@ describe("a build that fails", () => {
   })
 })
 
+/** The segment with some documents marked deleted. */
+async function withTombstones(storage: Storage, entry: SegmentEntry, dead: ReadonlySet<number>): Promise<SegmentEntry> {
+  const path = `text/${entry.id}.live`
+  const bytes = encodeTombstones(liveBits(entry.documentCount, dead), entry.documentCount)
+  await writeWhole(storage, `c/${path}`, bytes)
+  const sha256 = createSha256()
+  sha256.update(bytes)
+  const tombstones = { path, length: bytes.length, sha256: sha256.digestHex() }
+  return { ...entry, deletedCount: dead.size, files: { ...entry.files, tombstones } }
+}
+
 describe("verifying segments", () => {
   const request = (entries: readonly SegmentEntry[]) => ({ directory: "c", schema: SCHEMA, entries })
 
   test("counts what it has read", async () => {
     const storage = new FaultyStorage()
     const { segment, sources, live } = await someSources(storage, 12)
-    const merged = await build(storage, sources, 2)
+    const merged = await withTombstones(storage, await build(storage, sources, 2), new Set([3, 5]))
     const files = [segment, merged].flatMap((entry) => Object.values(entry.files))
     expect(await verifySegments(storage, createSha256, request([segment, merged]))).toEqual({
-      files: 6,
+      files: 7,
       bytes: files.reduce((sum, { length }) => sum + length, 0),
       documents: 90 + live.length,
     })
@@ -333,7 +347,7 @@ describe("verifying segments", () => {
   test("finds every changed byte of every file, and names the file", async () => {
     const random = new Random(13)
     const whole = new FaultyStorage()
-    const { segment } = await someSources(whole, 13)
+    const segment = await withTombstones(whole, (await someSources(whole, 13)).segment, new Set([0, 89]))
     for (const { path } of Object.values(segment.files)) {
       const bytes = await whole.read(`c/${path}`)
       for (let flip = 0; flip < 60; flip++) {
@@ -364,8 +378,13 @@ describe("verifying segments", () => {
       const error = await refusal(verifySegments(storage, createSha256, request([mixed])))
       expect(error.code, kind).toBe("CORRUPT")
     }
-    const counted = { ...segment, vectorCount: segment.vectorCount - 1 }
-    expect((await refusal(verifySegments(storage, createSha256, request([counted])))).code).toBe("CORRUPT")
+    const marked = await withTombstones(storage, segment, new Set([1]))
+    for (const counted of [
+      { ...segment, vectorCount: segment.vectorCount - 1 },
+      { ...marked, deletedCount: 2 },
+    ]) {
+      expect((await refusal(verifySegments(storage, createSha256, request([counted])))).code).toBe("CORRUPT")
+    }
   })
 
   test("ends of its signal with the signal's reason", async () => {
