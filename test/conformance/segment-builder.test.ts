@@ -28,7 +28,7 @@ import {
   writeLog,
 } from "../support/segment-sources.ts"
 
-const { createSha256 } = runtime
+const createSha256 = () => runtime.createSha256()
 
 function task(sources: readonly BuildSource[], id: number, level = 0): BuildTask {
   return { directory: "c", schema: SCHEMA, id, level, sources }
