@@ -3,13 +3,22 @@ export { type ErrorCode, PrismError, type Problem } from "./base/errors.ts"
 export type {
   ExportOptions,
   ExportReport,
-  Progress,
   RestoreOptions,
   RestoreReport,
   VerifyReport,
 } from "./collection/archive.ts"
-export type { AddReport, Collection, CollectionStats, Document } from "./collection/collection.ts"
+export type {
+  AddReport,
+  Collection,
+  CollectionStats,
+  Document,
+  OptimizeReport,
+  SegmentStats,
+} from "./collection/collection.ts"
+export type { OptimizeOptions } from "./collection/compactor.ts"
 export type { DocumentInput } from "./collection/document.ts"
-export type { CollectionSummary } from "./collection/prism.ts"
+export type { CollectionSummary, OpenOptions } from "./collection/prism.ts"
+export type { Progress } from "./collection/progress.ts"
+export type { RecallOptions, RecallReport } from "./collection/recall.ts"
 export type { FieldInput, FieldsOf, SchemaInput } from "./collection/schema-types.ts"
 export type { SearchRequest, SearchResponse, SearchResult } from "./collection/search-request.ts"

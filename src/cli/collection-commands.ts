@@ -1,6 +1,7 @@
 import { assert, PrismError, type Problem } from "../base/errors.ts"
 import { stringifyJson } from "../base/json.ts"
-import { type Progress, type RestoreReport, verifyArchive } from "../collection/archive.ts"
+import { type RestoreReport, verifyArchive } from "../collection/archive.ts"
+import type { Progress } from "../collection/progress.ts"
 import { checkCollectionName, parseSchema, type Schema } from "../collection/schema.ts"
 import { checkExportName, checkReplaceable, ONLY_PORTABLE, openArchive } from "./archive-file.ts"
 import { BadLinesFile } from "./bad-lines-file.ts"

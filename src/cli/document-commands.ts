@@ -338,7 +338,8 @@ const deleteCommand = command({
     const wanted = [...new Set(ids)]
     const { deleted, missing } = await context.withPrism("existing", async (prism) => {
       const opened = await prism.collection(collection)
-      const missing = wanted.filter((id) => !opened.has(id))
+      const there = await opened.which(wanted)
+      const missing = wanted.filter((id) => !there.has(id))
       return { deleted: await opened.delete(wanted), missing }
     })
     if (context.json)

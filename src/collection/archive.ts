@@ -1,21 +1,20 @@
 import { PrismError, type Problem } from "../base/errors.ts"
 import { letOthersRun } from "../base/let-others-run.ts"
 import { VERSION } from "../base/version.ts"
-import { encodeDocumentLine, measureLines, PortableReader, type Verified, writePortable } from "../formats/portable.ts"
+import {
+  encodeDocumentLine,
+  measureLines,
+  type PortableLine,
+  PortableReader,
+  type Verified,
+  writePortable,
+} from "../formats/portable.ts"
 import type { Sha256 } from "../runtime.ts"
 import type { Collection } from "./collection.ts"
 import { type CheckedDocument, DocumentChecker, parseDocumentLine } from "./document.ts"
+import type { Progress } from "./progress.ts"
 import { parseSchema, renderSchema, type Schema } from "./schema.ts"
-import type { PinnedView } from "./writer.ts"
-
-/** How far a long piece of work is. */
-export interface Progress {
-  readonly stage: "measuring" | "writing" | "restoring" | "verifying"
-  readonly unit: "documents" | "bytes"
-  readonly done: number
-  /** Unknown where the source does not tell its length. */
-  readonly total: number | undefined
-}
+import type { PinnedView } from "./view.ts"
 
 export interface ExportOptions {
   readonly format?: "portable"
@@ -130,7 +129,7 @@ async function* documentLines(
   let done = 0
   for (const { segment, live } of view.segments) {
     for await (const { docOrd, id, fieldsJson } of segment.scan(live)) {
-      yield encodeDocumentLine(id, fieldsJson, segment.vector?.vectorJson(docOrd))
+      yield encodeDocumentLine(id, fieldsJson, await segment.storedVectorJson(docOrd))
       if (++done % PROGRESS_STEP !== 0) continue
       await letOthersRun()
       signal?.throwIfAborted()
@@ -180,28 +179,25 @@ export async function restorePortable(
     for await (const lines of reader) {
       signal?.throwIfAborted()
       const batch = new Map<string, CheckedDocument>()
-      for (const line of refusal ? [] : lines) {
-        try {
-          if (line.error) throw line.error
-          const document = checker.check(parseDocumentLine(line.text), { from: "archive" })
-          if (batch.has(document.id) || staged.has(document.id)) {
-            throw new PrismError("DUPLICATE_ID", `id "${document.id}" occurs a second time`, {
-              hint: "an archive holds each document once",
-            })
-          }
+      const parsed = (refusal ? [] : lines).map((line) => ({ line, document: checkLine(checker, line) }))
+      const ids = parsed.flatMap(({ document }) => (document instanceof PrismError ? [] : [document.id]))
+      const there = await staged.which(ids)
+      for (const { line, document } of parsed) {
+        let error: PrismError | undefined
+        if (document instanceof PrismError) error = document
+        else if (batch.has(document.id) || there.has(document.id)) error = secondTime(document.id)
+        else {
           batch.set(document.id, document)
           plainBytes += document.plainBytesCount
           if (!document.vector) withoutVector++
-        } catch (error) {
-          if (!(error instanceof PrismError)) throw error
-          if (!onBadLine) {
-            refusal = badLine(error, line.lineNumber)
-            break
-          }
-          skipped++
-          const problem = { place: `line ${line.lineNumber}`, code: error.code, message: error.message }
-          await onBadLine(problem, line.text)
         }
+        if (!error) continue
+        if (!onBadLine) {
+          refusal = badLine(error, line.lineNumber)
+          break
+        }
+        skipped++
+        await onBadLine({ place: `line ${line.lineNumber}`, code: error.code, message: error.message }, line.text)
       }
       if (!refusal) {
         await staged.addChecked([...batch.values()])
@@ -220,6 +216,10 @@ export async function restorePortable(
           ? "1 value of a bytes field was not base64 and was taken as UTF-8 text"
           : `${plainBytes} values of bytes fields were not base64 and were taken as UTF-8 text`,
       )
+    const { maxDocuments } = schema.quota
+    if (maxDocuments !== undefined && imported > maxDocuments) {
+      warnings.push(`${imported} documents are more than the schema's quota of ${maxDocuments}: no other is taken`)
+    }
     if (schema.unknownKeys.length > 0)
       warnings.push(`schema keys kept but not known here: ${schema.unknownKeys.join(", ")}`)
     if (reader.header.unknownKeys.length > 0) {
@@ -241,6 +241,22 @@ export async function restorePortable(
     await staged.close()
     throw error
   }
+}
+
+function checkLine(checker: DocumentChecker, line: PortableLine): CheckedDocument | PrismError {
+  try {
+    if (line.error) throw line.error
+    return checker.check(parseDocumentLine(line.text), { from: "archive" })
+  } catch (error) {
+    if (error instanceof PrismError) return error
+    throw error
+  }
+}
+
+function secondTime(id: string): PrismError {
+  return new PrismError("DUPLICATE_ID", `id "${id}" occurs a second time`, {
+    hint: "an archive holds each document once",
+  })
 }
 
 function badLine(error: PrismError, lineNumber: number): PrismError {

@@ -1,8 +1,13 @@
 import { PrismError, type Problem } from "../base/errors.ts"
 import { analyze } from "../engine/analyzer.ts"
 import { Engine } from "../engine/engine.ts"
+import type { CacheStats } from "../storage/block-cache.ts"
 import { readManifest, type SegmentEntry } from "../storage/manifest.ts"
+import { joinPath } from "../storage/path.ts"
+import { replayWal } from "../storage/wal.ts"
 import { type ExportOptions, type ExportReport, exportPortable } from "./archive.ts"
+import type { OptimizeOptions } from "./compactor.ts"
+import type { CollectionContext } from "./context.ts"
 import {
   type CheckedDocument,
   checkId,
@@ -11,11 +16,19 @@ import {
   indexFields,
   parseFields,
 } from "./document.ts"
+import { releaseAll } from "./open-segments.ts"
+import { idOf, type WriteOperation } from "./operations.ts"
+import type { Progress } from "./progress.ts"
+import { logPath } from "./ram-segment.ts"
+import { CollectionReader, pinManifest } from "./reader.ts"
+import { type RecallOptions, type RecallReport, sampleRecall } from "./recall.ts"
 import { compareSchemas, parseSchema, type Schema, type VectorBackend } from "./schema.ts"
+import { SealedSegment } from "./sealed-segment.ts"
 import { planSearch, type SearchRequest, type SearchResponse, type SearchResult } from "./search-request.ts"
-import { searchSegments } from "./searcher.ts"
-import type { Segment, SegmentShape, VectorShape } from "./segment.ts"
-import { type CollectionFiles, CollectionWriter, type WriteOperation } from "./writer.ts"
+import { type CompiledSearch, compileSearch, loadForSearch, loadPostings, searchSegments } from "./searcher.ts"
+import { allOf, prepareIds, type Segment, type SegmentShape, type VectorShape } from "./segment.ts"
+import { type PinnedView, pinView } from "./view.ts"
+import { CollectionWriter } from "./writer.ts"
 
 /** A document as a user gets it back. `fields` is plain JSON data, integers beyond 2^53 as bigint. */
 export interface Document<Fields = Record<string, unknown>> {
@@ -34,12 +47,50 @@ export interface CollectionStats {
   readonly document_count: number
   /** Documents that were replaced or deleted and still take room. */
   readonly deleted_count: number
-  /** Bytes on disk: segment files and log. */
+  /** Bytes on disk: segment files and logs. */
   readonly size_bytes: number
+  readonly log_bytes: number
+  /** Immutable segments, oldest first; what is in memory alone is in none of them. */
+  readonly segments: readonly SegmentStats[]
   readonly segment_count: number
+  /** Full segments in memory that wait to be sealed. */
+  readonly pending_segments: number
   readonly generation: number
+  /** "disk full" until a write goes through again; "read-only" until the collection is opened again, or because the
+   *  Prism was opened so. */
+  readonly state: "ready" | "disk full" | "read-only"
+  /** What hindered the last work in the background, until some succeeds. */
+  readonly problem?: { readonly code: string; readonly message: string }
+  /** Engine memory that open structures hold, whether it was ever touched or not. */
   readonly memory_bytes: number
+  /** What of the segments' files is in that memory. */
+  readonly resident_bytes: number
+  /** Blocks and pages that were read lately, of all collections of the Prism. */
+  readonly cache: CacheStats
   readonly backends: { readonly text: boolean; readonly vector: boolean; readonly graph: boolean }
+}
+
+export interface SegmentStats {
+  readonly id: number
+  readonly level: number
+  /** Deleted ones too. */
+  readonly documents: number
+  readonly deleted: number
+  readonly vectors: number
+  readonly bytes: number
+}
+
+export interface OptimizeReport {
+  readonly segments_before: number
+  readonly segments_after: number
+  readonly documents: number
+  readonly bytes_before: number
+  readonly bytes_after: number
+}
+
+export interface VerifyCollectionOptions {
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: Progress) => void
 }
 
 /** Documents that are checked before they are handed to the log together. */
@@ -50,38 +101,43 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   readonly name: string
   readonly schema: Schema
   readonly #engine: Engine
-  readonly #files: CollectionFiles
-  readonly #writer: CollectionWriter
+  readonly #context: CollectionContext
+  readonly #source: CollectionWriter | CollectionReader
   readonly #checker: DocumentChecker
   readonly #hiddenFields: readonly string[]
 
-  private constructor(name: string, schema: Schema, engine: Engine, files: CollectionFiles, writer: CollectionWriter) {
+  private constructor(
+    name: string,
+    schema: Schema,
+    engine: Engine,
+    context: CollectionContext,
+    source: CollectionWriter | CollectionReader,
+  ) {
     this.name = name
     this.schema = schema
     this.#engine = engine
-    this.#files = files
-    this.#writer = writer
+    this.#context = context
+    this.#source = source
     this.#checker = new DocumentChecker(schema, { collection: name })
     this.#hiddenFields = (schema.text?.fields ?? []).filter(({ stored }) => !stored).map((field) => field.name)
   }
 
   /** Opens a collection's directory: what was acknowledged is there, also after a crash. CORRUPT, INCOMPATIBLE_VERSION. */
-  static async open(name: string, files: CollectionFiles): Promise<Collection> {
-    const manifest = await readManifest(files.storage, files.directory)
-    const schema = parseSchema(manifest.schema, { from: "archive" })
-    const engine = new Engine()
-    const shape: SegmentShape = {
-      engine,
-      fields: indexFields(schema),
-      vector: schema.vector && vectorShape(schema.vector),
+  static async open(name: string, context: CollectionContext): Promise<Collection> {
+    const manifest = await readManifest(context.storage, context.directory)
+    const { schema, shape } = shapeOf(manifest.schema)
+    const writer = await CollectionWriter.open(name, context, manifest, schema, shape)
+    return new Collection(name, schema, shape.engine, context, writer)
+  }
+
+  /** Opens it as it is now, for reading alone, beside a process that may write it. */
+  static async openReadOnly(name: string, context: CollectionContext): Promise<Collection> {
+    for (;;) {
+      const pinned = await pinManifest(context)
+      const { schema, shape } = shapeOf(pinned.manifest.schema)
+      const reader = await CollectionReader.open(name, context, pinned, schema, shape)
+      if (reader) return new Collection(name, schema, shape.engine, context, reader)
     }
-    return new Collection(
-      name,
-      schema,
-      engine,
-      files,
-      await CollectionWriter.open(name, files, manifest, schema, shape),
-    )
   }
 
   /** Adds documents, each replacing the one with its id. Resolves once all of them are durable; the next search sees
@@ -105,8 +161,13 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
           problems.push(asProblem(error, `document ${first + place}`))
         }
       }
-      await this.#writer.commit(operations)
-      indexed += operations.length
+      const { done, refusal: refused } = await this.#writer.commit(operations)
+      indexed += done
+      if (refused) {
+        for (const operation of operations.slice(done)) {
+          problems.push({ ...asProblem(refused, ""), place: `document "${idOf(operation)}"` })
+        }
+      }
     }
     if (problems.length > 0) throw refusal(problems, indexed)
     return { indexed }
@@ -114,30 +175,36 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
 
   /** Adds documents that are checked already; for imports that check line by line. */
   async addChecked(documents: readonly CheckedDocument[]): Promise<void> {
-    await this.#writer.commit(documents.map((document) => ({ kind: "put", document })))
+    const { refusal: refused } = await this.#writer.commit(documents.map((document) => ({ kind: "put", document })))
+    if (refused) throw refused
   }
 
   /** The document with this id, or undefined. INVALID_DOCUMENT or LIMIT_EXCEEDED for what no id can be. */
   async get(id: string): Promise<Document<Fields> | undefined> {
     checkId(id)
-    const segments = this.#retain()
-    try {
-      for (const segment of segments.toReversed()) {
-        const docOrd = segment.find(id)
-        if (docOrd === undefined) continue
-        const vector = segment.vector?.vector(docOrd)
-        const { fieldsJson } = await segment.stored(docOrd)
-        return { id, fields: parseFields(fieldsJson) as Fields, ...(vector ? { vector } : {}) }
-      }
-      return undefined
-    } finally {
-      await release(segments)
-    }
+    await using found = await this.#read(
+      (segments) => prepareIds(segments, [id]),
+      (segments) => {
+        for (const segment of segments) {
+          const docOrd = segment.find(id)
+          if (docOrd !== undefined) return { segment, docOrd }
+        }
+        return undefined
+      },
+    )
+    if (!found.result) return undefined
+    const { segment, docOrd } = found.result
+    const [{ fieldsJson }, vector] = await Promise.all([segment.stored(docOrd), segment.storedVector(docOrd)])
+    return { id, fields: parseFields(fieldsJson) as Fields, ...(vector ? { vector } : {}) }
   }
 
-  /** True if a document has this id. */
-  has(id: string): boolean {
-    return this.#writer.segments.some((segment) => segment.find(id) !== undefined)
+  /** Which of these ids documents have. */
+  async which(ids: readonly string[]): Promise<Set<string>> {
+    await using found = await this.#read(
+      (segments) => prepareIds(segments, ids),
+      (segments) => new Set(ids.filter((id) => segments.some((segment) => segment.find(id) !== undefined))),
+    )
+    return found.result
   }
 
   /** Deletes documents by id, durably. Resolves to how many of them were there. INVALID_DOCUMENT or LIMIT_EXCEEDED for
@@ -145,39 +212,43 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   async delete(ids: string | readonly string[]): Promise<number> {
     const list = Array.isArray(ids) ? (ids as readonly string[]) : [ids as string]
     for (const id of list) checkId(id)
-    return await this.#writer.commit(list.map((id) => ({ kind: "delete", id })))
+    return (await this.#writer.commit(list.map((id) => ({ kind: "delete", id })))).replaced
   }
 
   /** Searches by text, by vector, or by both. INVALID_REQUEST, INVALID_QUERY with the column, DIMENSION_MISMATCH. */
   async search(request: SearchRequest): Promise<SearchResponse<Fields>> {
     const started = performance.now()
     const plan = planSearch(this.name, this.schema, request, this.#analyze)
-    const segments = this.#retain()
-    try {
-      const { hits, total } = searchSegments(this.#engine, segments, this.schema, plan)
-      const page = hits
-        .slice(plan.offset, plan.offset + plan.limit)
-        .filter(({ score }) => plan.minScore === undefined || score >= plan.minScore)
-      const results = await Promise.all(
-        page.map(async ({ segment, docOrd, score }): Promise<SearchResult<Fields>> => {
-          const { id, fieldsJson } = await (segments[segment] as Segment).stored(docOrd)
-          return { id, score, fields: this.#shown(fieldsJson) }
-        }),
-      )
-      return { results, total, latency_ms: performance.now() - started }
-    } finally {
-      await release(segments)
-    }
+    let compiled: CompiledSearch | undefined
+    await using found = await this.#read(
+      async (segments) => {
+        await loadForSearch(segments, plan)
+        compiled = compileSearch(segments, this.schema, plan)
+        await loadPostings(segments, compiled)
+      },
+      (segments) => searchSegments(this.#engine, segments, this.schema, compiled as CompiledSearch),
+    )
+    const { hits, total } = found.result
+    const page = hits
+      .slice(plan.offset, plan.offset + plan.limit)
+      .filter(({ score }) => plan.minScore === undefined || score >= plan.minScore)
+    const results = await Promise.all(
+      page.map(async ({ segment, docOrd, score }): Promise<SearchResult<Fields>> => {
+        const { id, fieldsJson } = await (found.segments[segment] as Segment).stored(docOrd)
+        return { id, score, fields: this.#shown(fieldsJson) }
+      }),
+    )
+    return { results, total, latency_ms: performance.now() - started }
   }
 
   /** Every document in the order in which it was last written, as of the first one asked for; writes go on
    *  meanwhile. */
   async *documents(): AsyncIterable<Document<Fields>> {
-    const view = await this.#writer.pin()
+    const view = pinView(this.#source.segments)
     try {
       for (const { segment, live } of view.segments) {
         for await (const { docOrd, id, fieldsJson } of segment.scan(live)) {
-          const vector = segment.vector?.vector(docOrd)
+          const vector = await segment.storedVector(docOrd)
           yield { id, fields: parseFields(fieldsJson) as Fields, ...(vector ? { vector } : {}) }
         }
       }
@@ -189,25 +260,46 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   /** Writes a portable archive of every document that was acknowledged before the call. Closes `sink` when it is whole
    *  and aborts it on an error. */
   async export(sink: WritableStream<Uint8Array>, options: ExportOptions = {}): Promise<ExportReport> {
-    const view = await this.#writer.pin()
+    const view = pinView(this.#source.segments)
     try {
-      return await exportPortable(this.name, this.schema, view, sink, options, this.#files.createSha256)
+      return await exportPortable(this.name, this.schema, view, sink, options, this.#context.createSha256)
     } finally {
       await view.close()
     }
   }
 
   async stats(): Promise<CollectionStats> {
-    const segments = this.#writer.segments
+    const source = this.#source
+    const { segments, manifest } = source
     const documents = segments.reduce((sum, segment) => sum + segment.documentCount, 0)
+    const live = segments.reduce((sum, segment) => sum + segment.liveCount, 0)
+    const sealed = segments.filter((segment) => segment instanceof SealedSegment)
+    const problem = source instanceof CollectionWriter ? source.problem : undefined
     return {
       name: this.name,
-      document_count: this.#writer.documentCount,
-      deleted_count: documents - this.#writer.documentCount,
-      size_bytes: this.#writer.files.reduce((sum, { length }) => sum + length, 0) + this.#writer.logBytes,
-      segment_count: segments.length - 1,
-      generation: this.#writer.generation,
+      document_count: live,
+      deleted_count: documents - live,
+      size_bytes: sizeOf(manifest.segments) + source.logBytes,
+      log_bytes: source.logBytes,
+      segments: sealed.map(({ entry, liveCount }) => ({
+        id: entry.id,
+        level: entry.level,
+        documents: entry.documentCount,
+        deleted: entry.documentCount - liveCount,
+        vectors: entry.vectorCount,
+        bytes: sizeOf([entry]),
+      })),
+      segment_count: sealed.length,
+      pending_segments: segments.length - sealed.length - 1,
+      generation: manifest.generation,
+      state: source instanceof CollectionWriter ? source.state : "read-only",
+      ...(problem === undefined ? {} : { problem: asProblem(problem, this.name) }),
       memory_bytes: this.#engine.memoryInUse,
+      resident_bytes: sealed.reduce(
+        (sum, { text, vector }) => sum + text.residentBytes + (vector?.residentBytes ?? 0),
+        0,
+      ),
+      cache: this.#context.cache.stats,
       backends: {
         text: this.schema.text !== undefined,
         vector: this.schema.vector !== undefined,
@@ -216,37 +308,60 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     }
   }
 
-  /** Reads every file of the current generation and compares it with the manifest. CHECKSUM_MISMATCH or CORRUPT names the
-   *  file. */
-  async verify(): Promise<{ files: number; bytes: number }> {
-    const { storage, directory, createSha256 } = this.#files
-    let count = 0
-    let bytes = 0
-    for (const entry of this.#writer.files) {
-      if ((await storage.size(`${directory}/${entry.path}`)) === undefined) {
-        // A checkpoint may have replaced it since the list was made.
-        if (!this.#writer.files.includes(entry)) continue
-        throw new PrismError("CORRUPT", `segment file ${entry.path} is missing`, {
-          place: entry.path,
-          hint: "restore the collection from its last export",
-        })
-      }
-      await using file = await storage.open(`${directory}/${entry.path}`)
-      const sha256 = createSha256()
-      const step = 1 << 20
-      for (let offset = 0; offset < file.size; offset += step) {
-        sha256.update(await file.read(offset, Math.min(step, file.size - offset)))
-      }
-      if (file.size !== entry.length || sha256.digestHex() !== entry.sha256) {
-        throw new PrismError("CHECKSUM_MISMATCH", `segment file ${entry.path} is not what was written`, {
-          place: entry.path,
-          hint: "restore the collection from its last export",
-        })
-      }
-      count++
-      bytes += file.size
+  /** Merges the segments into as few as can be built, and drops what was deleted. Searches and writes go on meanwhile. */
+  async optimize(options: OptimizeOptions = {}): Promise<OptimizeReport> {
+    const before = await this.stats()
+    await this.#writer.optimize(options)
+    const after = await this.stats()
+    return {
+      segments_before: before.segment_count + before.pending_segments,
+      segments_after: after.segment_count,
+      documents: after.document_count,
+      bytes_before: before.size_bytes,
+      bytes_after: after.size_bytes,
     }
-    return { files: count, bytes }
+  }
+
+  /** Finds the nearest neighbours of stored vectors by the graph and by comparing with every vector, and tells how many
+   *  of these the graph found. INVALID_REQUEST where the collection has no vectors. */
+  async recall(options: RecallOptions = {}): Promise<RecallReport> {
+    const { vector } = this.schema
+    if (!vector) {
+      throw new PrismError("INVALID_REQUEST", `collection "${this.name}" has no vectors`, { place: this.name })
+    }
+    await using found = await this.#read(
+      (segments) => allOf(segments.map((segment) => segment.loadVectors())),
+      (segments) => sampleRecall(segments, { ef: vector.hnswEfSearch, ...options }),
+    )
+    return found.result
+  }
+
+  /** Reads every file of the current generation, compares it with the manifest, and checks what is in it; then the logs.
+   *  CHECKSUM_MISMATCH, CORRUPT or TRUNCATED names the file. */
+  async verify(options: VerifyCollectionOptions = {}): Promise<{ files: number; bytes: number; documents: number }> {
+    const { storage, directory, background } = this.#context
+    const { manifest, segments } = this.#source
+    const view = pinView(segments)
+    try {
+      const total = manifest.segments.reduce((sum, { documentCount }) => sum + documentCount, 0)
+      const report = await background.verify(
+        { directory, schema: manifest.schema, entries: manifest.segments },
+        {
+          ...(options.signal ? { signal: options.signal } : {}),
+          onProgress: (done) => options.onProgress?.({ stage: "verifying", unit: "documents", done, total }),
+        },
+      )
+      let { files, bytes } = report
+      for (const walNumber of manifest.logs) {
+        const replay = replayWal(storage, joinPath(directory, logPath(walNumber)), { walNumber })
+        for await (const _ of replay) options.signal?.throwIfAborted()
+        files++
+        bytes += replay.wholeBytes ?? 0
+      }
+      return { files, bytes, documents: view.documentCount }
+    } finally {
+      await view.close()
+    }
   }
 
   /** SCHEMA_CONFLICT where documents of the other schema cannot be merged into this one. */
@@ -269,7 +384,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   async sealAndClose(): Promise<readonly SegmentEntry[]> {
     try {
       await this.checkpoint()
-      return (await readManifest(this.#files.storage, this.#files.directory)).segments
+      return (await readManifest(this.#context.storage, this.#context.directory)).segments
     } finally {
       await this.close({ fold: false })
     }
@@ -281,12 +396,12 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   }
 
   get isClosed(): boolean {
-    return this.#writer.isClosed
+    return this.#source.isClosed
   }
 
   /** Waits for the writes that were begun. A long log is folded, so that the next open is quick; `fold: false` leaves it. */
   async close(options: { fold?: boolean } = {}): Promise<void> {
-    await this.#writer.close(options)
+    await this.#source.close(options)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -299,8 +414,35 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     return analyze(this.#engine, declared?.analyzer ?? { name: "standard" }, text)
   }
 
-  #retain(): readonly Segment[] {
-    return this.#writer.segments.map((segment) => segment.retain())
+  /** READ_ONLY where the Prism was opened so. */
+  get #writer(): CollectionWriter {
+    if (this.#source instanceof CollectionWriter) return this.#source
+    throw new PrismError("READ_ONLY", `collection "${this.name}" was opened for reading alone`, {
+      hint: "open the data folder without readOnly",
+    })
+  }
+
+  /** Loads what `use` needs from the segments of now, then calls it; they are held until the caller disposes of the
+   *  answer. Where the list of segments changed while something was loaded, it begins anew: between its last look at
+   *  the list and the end of `use` nothing else runs, so that `use` sees one moment. */
+  async #read<T>(
+    load: (segments: readonly Segment[]) => Promise<unknown> | undefined,
+    use: (segments: readonly Segment[]) => T,
+  ): Promise<Reading<T>> {
+    for (;;) {
+      const segments = this.#source.segments.map((segment) => segment.retain())
+      const release = async () => await releaseAll(segments)
+      try {
+        await load(segments)
+        if (isSameList(segments, this.#source.segments)) {
+          return { segments, result: use(segments), [Symbol.asyncDispose]: release }
+        }
+      } catch (error) {
+        await release()
+        throw error
+      }
+      await release()
+    }
   }
 
   /** The fields that a search shows: all but those that the schema declares as not stored. */
@@ -311,7 +453,18 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   }
 }
 
-function vectorShape(backend: VectorBackend): VectorShape {
+/** A schema as it was given, and an engine of its own with what its segments look like. */
+function shapeOf(source: string): { schema: Schema; shape: SegmentShape } {
+  const schema = parseSchema(source, { from: "archive" })
+  const shape = {
+    engine: new Engine(),
+    fields: indexFields(schema),
+    vector: schema.vector && vectorShape(schema.vector),
+  }
+  return { schema, shape }
+}
+
+export function vectorShape(backend: VectorBackend): VectorShape {
   return {
     dimension: backend.dimension,
     metric: backend.distance,
@@ -320,8 +473,19 @@ function vectorShape(backend: VectorBackend): VectorShape {
   }
 }
 
-async function release(segments: readonly Segment[]): Promise<void> {
-  for (const segment of segments) await segment.release()
+interface Reading<T> extends AsyncDisposable {
+  /** Held, oldest first. */
+  readonly segments: readonly Segment[]
+  readonly result: T
+}
+
+function isSameList(a: readonly Segment[], b: readonly Segment[]): boolean {
+  return a.length === b.length && a.every((segment, place) => segment === b[place])
+}
+
+function sizeOf(entries: readonly SegmentEntry[]): number {
+  const files = entries.flatMap((entry) => Object.values(entry.files))
+  return files.reduce((sum, { length }) => sum + length, 0)
 }
 
 function duplicate(id: string): PrismError {

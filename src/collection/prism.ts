@@ -1,7 +1,8 @@
-import { assert, PrismError } from "../base/errors.ts"
+import { assert, type ErrorCode, PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
 import { closest } from "../base/similar.ts"
 import type { Runtime } from "../runtime.ts"
+import { BlockCache } from "../storage/block-cache.ts"
 import { MemoryStorage } from "../storage/memory-storage.ts"
 import type { Storage, StorageLock } from "../storage/storage.ts"
 import {
@@ -12,10 +13,12 @@ import {
   type VerifyReport,
   verifyArchive,
 } from "./archive.ts"
+import { Background } from "./background.ts"
 import { Collection, type CollectionStats } from "./collection.ts"
+import { type CollectionContext, DEFAULT_TUNING, type Tuning } from "./context.ts"
+import { Generations } from "./generations.ts"
 import { checkCollectionName, parseSchema, type Schema } from "./schema.ts"
 import type { FieldsOf, SchemaInput } from "./schema-types.ts"
-import { CollectionWriter } from "./writer.ts"
 
 /** Live collections. Their folder is their name. */
 const COLLECTIONS = "collections"
@@ -30,34 +33,56 @@ export interface CollectionSummary {
   /** Bytes on disk. */
   readonly size_bytes: number
   readonly backends: CollectionStats["backends"]
+  /** Why it cannot be opened; then nothing else is known. */
+  readonly error?: { readonly code: ErrorCode; readonly message: string }
 }
 
-/** All collections of one storage, under its lock: one process at a time. */
+export interface OpenOptions {
+  /** Reads beside a process that may be writing, and writes nothing but the pins that keep what is read. Each collection
+   *  is seen as it was when it was first used. */
+  readonly readOnly?: boolean
+}
+
+type PrismRuntime = Pick<Runtime, "createSha256" | "startWorker">
+
+/** All collections of one storage, under its lock: one process at a time; or, opened to be read alone, beside it. */
 export class Prism implements AsyncDisposable {
   readonly #storage: Storage
-  readonly #runtime: Pick<Runtime, "createSha256">
-  readonly #lock: StorageLock
+  readonly #runtime: PrismRuntime
+  /** Undefined where it is read alone. */
+  readonly #lock: StorageLock | undefined
+  readonly #tuning: Tuning
+  readonly #background: Background
+  readonly #cache = new BlockCache()
   readonly #open = new Map<string, Collection>()
   /** The last task that each name waits for; see `#inTurn`. */
   readonly #turns = new Map<string, Promise<unknown>>()
   #stagingNumber = 0
   #closing: Promise<void> | undefined
 
-  private constructor(storage: Storage, runtime: Pick<Runtime, "createSha256">, lock: StorageLock) {
+  private constructor(storage: Storage, runtime: PrismRuntime, lock: StorageLock | undefined, tuning: Tuning) {
     this.#storage = storage
     this.#runtime = runtime
     this.#lock = lock
+    this.#tuning = tuning
+    this.#background = new Background(runtime, storage)
   }
 
-  /** Takes the storage's lock and clears away what a crash left. LOCKED while another process has it. The storage is
-   *  closed with the Prism, also when this fails. */
-  static async openStorage(storage: Storage, runtime: Pick<Runtime, "createSha256">): Promise<Prism> {
+  /** Takes the storage's lock and clears away what a crash left; not where it is only read. LOCKED while another process
+   *  has it. The storage is closed with the Prism, also when this fails. `tuning` is for tests. */
+  static async openStorage(
+    storage: Storage,
+    runtime: PrismRuntime,
+    options: OpenOptions & { readonly tuning?: Partial<Tuning> } = {},
+  ): Promise<Prism> {
+    const tuning = { ...DEFAULT_TUNING, ...options.tuning }
+    if (options.readOnly) return new Prism(storage, runtime, undefined, tuning)
     let lock: StorageLock | undefined
     try {
       lock = await storage.lock()
       for (const folder of [COLLECTIONS, STAGING, TRASH]) await storage.makeDirectory(folder)
       await recoverFolders(storage)
-      return new Prism(storage, runtime, lock)
+      return new Prism(storage, runtime, lock, tuning)
     } catch (error) {
       await settleAll([async () => await lock?.release(), () => storage.close()]).catch(() => undefined)
       throw error
@@ -70,7 +95,7 @@ export class Prism implements AsyncDisposable {
     name: string,
     schema: S,
   ): Promise<Collection<FieldsOf<S>>> {
-    this.#assertOpen()
+    this.#assertWritable()
     checkCollectionName(name)
     const parsed = parseSchema(schema, { from: "user" })
     return await this.#inTurn(name, async () => {
@@ -106,14 +131,21 @@ export class Prism implements AsyncDisposable {
       .sort()
   }
 
+  /** Every collection. One that cannot be opened is told with its error, and keeps nobody from the others. */
   async listCollections(): Promise<CollectionSummary[]> {
     const summaries: CollectionSummary[] = []
     for (const name of await this.collectionNames()) {
       const summary = await this.#inTurn(name, async () => {
         // It may have been deleted since the names were read.
         if (!(await this.#exists(name))) return undefined
-        const { document_count, size_bytes, backends } = await (await this.#opened(name)).stats()
-        return { name, document_count, size_bytes, backends }
+        try {
+          const { document_count, size_bytes, backends } = await (await this.#opened(name)).stats()
+          return { name, document_count, size_bytes, backends }
+        } catch (error) {
+          if (!(error instanceof PrismError)) throw error
+          const unknown = { document_count: 0, size_bytes: 0, backends: { text: false, vector: false, graph: false } }
+          return { name, ...unknown, error: { code: error.code, message: error.message } }
+        }
       })
       if (summary) summaries.push(summary)
     }
@@ -122,7 +154,7 @@ export class Prism implements AsyncDisposable {
 
   /** Deletes a collection with its data. COLLECTION_NOT_FOUND. */
   async deleteCollection(name: string): Promise<void> {
-    this.#assertOpen()
+    this.#assertWritable()
     checkCollectionName(name)
     await this.#inTurn(name, async () => {
       if (!(await this.#exists(name))) throw await this.#notFound(name)
@@ -137,7 +169,7 @@ export class Prism implements AsyncDisposable {
   /** Reads a portable archive into a collection, which appears whole or not at all: it is staged beside the live data,
    *  verified, then renamed into place. */
   async restore(source: ReadableStream<Uint8Array>, options: RestoreOptions = {}): Promise<RestoreReport> {
-    this.#assertOpen()
+    this.#assertWritable()
     const mode = options.mode ?? "fail"
     let staged: string | undefined
     try {
@@ -151,12 +183,7 @@ export class Prism implements AsyncDisposable {
           }
           if (there && mode === "merge") (await this.collection(name)).assertSameSchema(schema)
           staged = await this.#stage(schema)
-          return await Collection.open(name, {
-            storage: this.#storage,
-            directory: staged,
-            createSha256: this.#runtime.createSha256,
-            durable: false,
-          })
+          return await Collection.open(name, this.#context(staged, { durable: false }))
         },
       })
       const name = restored.report.collection
@@ -197,7 +224,8 @@ export class Prism implements AsyncDisposable {
     this.#open.clear()
     await settleAll([
       ...collections.map((collection) => () => collection.close()),
-      () => this.#lock.release(),
+      () => this.#background.close(),
+      async () => await this.#lock?.release(),
       () => this.#storage.close(),
     ])
   }
@@ -233,22 +261,31 @@ export class Prism implements AsyncDisposable {
     // Whoever closed it hears of what fails there; its files are free afterwards.
     await open?.close().catch(() => undefined)
     if (!(await this.#exists(name))) throw await this.#notFound(name)
-    const collection = await Collection.open(name, {
-      storage: this.#storage,
-      directory: `${COLLECTIONS}/${name}`,
-      createSha256: this.#runtime.createSha256,
-      durable: true,
-    })
+    const context = this.#context(`${COLLECTIONS}/${name}`, { durable: true })
+    const collection = await (this.#lock ? Collection.open(name, context) : Collection.openReadOnly(name, context))
     this.#open.set(name, collection)
     return collection
+  }
+
+  #context(directory: string, { durable }: { durable: boolean }): CollectionContext {
+    const lock = this.#lock
+    return {
+      storage: this.#storage,
+      directory,
+      createSha256: this.#runtime.createSha256,
+      background: this.#background,
+      cache: this.#cache,
+      assertHeld: async () => await lock?.assertHeld(),
+      durable,
+      tuning: this.#tuning,
+    }
   }
 
   /** Writes an empty collection into a staging folder. */
   async #stage(schema: Schema): Promise<string> {
     const directory = `${STAGING}/${this.#unique()}`
-    const files = { storage: this.#storage, directory, createSha256: this.#runtime.createSha256, durable: false }
     try {
-      await CollectionWriter.create(files, schema.source)
+      await Generations.create({ storage: this.#storage, directory, durable: false }, schema.source)
       return directory
     } catch (error) {
       await this.#discard(directory)
@@ -325,6 +362,12 @@ export class Prism implements AsyncDisposable {
     return `${Date.now().toString(36)}-${++this.#stagingNumber}`
   }
 
+  #assertWritable(): void {
+    this.#assertOpen()
+    if (this.#lock) return
+    throw new PrismError("READ_ONLY", "this Prism was opened for reading alone", { hint: "open it without readOnly" })
+  }
+
   #assertOpen(): void {
     if (this.#closing) throw new PrismError("CLOSED", "this Prism is closed", { hint: "open it again" })
   }
@@ -370,9 +413,12 @@ function exists(name: string, hint = "delete it first, or choose another name"):
 /** What `Prism` is to a user of one runtime: `Prism.open(directory)` and `Prism.memory()`. */
 export function bindPrism(runtime: Runtime) {
   return {
-    /** Opens the collections of a folder, which is made where it is missing. LOCKED while another process has it. */
-    open: async (directory: string): Promise<Prism> =>
-      await Prism.openStorage(await runtime.openStorage(directory, { create: true }), runtime),
+    /** Opens the collections of a folder, which is made where it is missing. LOCKED while another process has it, unless
+     *  it is to be read alone. */
+    open: async (directory: string, { readOnly = false }: OpenOptions = {}): Promise<Prism> =>
+      await Prism.openStorage(await runtime.openStorage(directory, { create: !readOnly, readOnly }), runtime, {
+        readOnly,
+      }),
     /** Collections in memory: gone when closed. */
     memory: async (): Promise<Prism> => await Prism.openStorage(new MemoryStorage(), runtime),
   }

@@ -1,47 +1,56 @@
 import { DocSet } from "../engine/doc-set.ts"
+import type { Engine } from "../engine/engine.ts"
 import { TextWriter } from "../engine/text-index.ts"
 import { VectorWriter } from "../engine/vector-index.ts"
 import type { StoredDocument } from "../storage/document-store.ts"
 import type { ReadableFile } from "../storage/storage.ts"
 import { decodeWalDocument, readWalDocument, type WalLocation } from "../storage/wal.ts"
+import type { Tuning } from "./context.ts"
 import type { CheckedDocument } from "./document.ts"
 import { Segment, type SegmentShape } from "./segment.ts"
 
-/** A segment is sealed before it would pass either bound. Both depend on the documents alone, never on how they were
- *  batched, so that the same documents in the same order give the same segments. 256 Ki documents keep a 4096-document
- *  window's bookkeeping small; 256 MiB of stored bytes bound the log that a restart replays. */
-export const SEGMENT_DOCUMENTS_MAX = 262_144
-export const SEGMENT_BYTES_MAX = 256 * 1024 * 1024
-
 const SCAN_BYTES = 1 << 20
 
-/** The documents of the current write-ahead log: indexed in memory and searchable at once, their stored bytes read back
- *  from the log itself. */
+/** The documents of one write-ahead log: indexed in memory and searchable at once, their stored bytes read back from the
+ *  log itself. Vectors have no graph yet: a search scans them. */
 export class RamSegment extends Segment {
   readonly text: TextWriter
   readonly vector: VectorWriter | undefined
   readonly live: DocSet
-  /** Bytes of stored fields and vectors so far, the measure of SEGMENT_BYTES_MAX. */
+  readonly logNumber: number
+  readonly paths: readonly string[]
+  /** Bytes of stored fields so far, in UTF-16 units, and of vectors. */
   storedBytes = 0
+  /** Bytes of its log, once it takes no more. */
+  logBytes = 0
+  readonly #engine: Engine
+  readonly #dimension: number
   readonly #log: ReadableFile
-  /** Where each document stands in the log; doubled when full. At most SEGMENT_DOCUMENTS_MAX entries. */
+  /** Where each document stands in the log; doubled when full. At most Tuning.ramDocuments entries. */
   #offsets = new Float64Array(1024)
   #lengths = new Uint32Array(1024)
 
   /** `log` is the file that the locations of `add` point into; the segment closes it. */
-  constructor(shape: SegmentShape, log: ReadableFile) {
+  constructor(shape: SegmentShape, logNumber: number, log: ReadableFile) {
     super()
+    this.logNumber = logNumber
+    this.paths = [logPath(logNumber)]
+    this.#engine = shape.engine
+    this.#dimension = shape.vector?.dimension ?? 0
     this.#log = log
     this.text = new TextWriter(shape.engine, shape.fields)
-    this.vector = shape.vector && new VectorWriter(shape.engine, { ...shape.vector, graph: true })
+    this.vector = shape.vector && new VectorWriter(shape.engine, { ...shape.vector, graph: false })
     this.live = DocSet.create(shape.engine, 1024)
   }
 
-  /** True when a document of `bytes` (see `documentBytes`) belongs into the next segment. */
-  isFullFor(bytes: number, documents = 1): boolean {
+  /** True when `documents` more of `bytes` together (see `documentBytes`) belong into the next segment. */
+  isFullFor(bytes: number, documents: number, tuning: Tuning): boolean {
+    if (this.documentCount === 0) return false
+    const vectors = (this.vector?.count ?? 0) + documents
     return (
-      this.documentCount + documents > SEGMENT_DOCUMENTS_MAX ||
-      (this.documentCount > 0 && this.storedBytes + bytes > SEGMENT_BYTES_MAX)
+      this.documentCount + documents > tuning.ramDocuments ||
+      this.storedBytes + bytes > tuning.ramBytes ||
+      vectors * this.#dimension * 4 > tuning.ramVectorBytes
     )
   }
 
@@ -61,6 +70,25 @@ export class RamSegment extends Segment {
     this.live.add(docOrd)
     this.storedBytes += documentBytes(document)
     return docOrd
+  }
+
+  loadVectors(): undefined {
+    return undefined
+  }
+
+  async storedVector(docOrd: number): Promise<Float32Array | undefined> {
+    return this.vector?.vector(docOrd)
+  }
+
+  async storedVectorJson(docOrd: number): Promise<Uint8Array | undefined> {
+    return this.vector?.vectorJson(docOrd)
+  }
+
+  copyOfLive(): DocSet {
+    // The segment's own set reaches further than its documents: it grows by doubling.
+    const copy = DocSet.create(this.#engine, this.documentCount)
+    copy.or(this.live)
+    return copy
   }
 
   async stored(docOrd: number): Promise<StoredDocument> {
@@ -104,7 +132,12 @@ export class RamSegment extends Segment {
   }
 }
 
-/** What a document counts against SEGMENT_BYTES_MAX: UTF-16 units of its fields and 4 bytes a vector component. */
+/** What a document counts against Tuning.ramBytes: UTF-16 units of its fields and 4 bytes a vector component. */
 export function documentBytes(document: { fieldsJson: string; vector: Float32Array | undefined }): number {
   return document.fieldsJson.length + (document.vector?.length ?? 0) * 4
+}
+
+/** Name of a log in the collection's folder. */
+export function logPath(logNumber: number): string {
+  return `wal-${String(logNumber).padStart(6, "0")}.log`
 }

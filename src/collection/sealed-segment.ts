@@ -2,12 +2,25 @@ import { PrismError } from "../base/errors.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import { TextSegment } from "../engine/text-index.ts"
 import { VectorSegment } from "../engine/vector-index.ts"
+import type { BlockCache } from "../storage/block-cache.ts"
 import { DocumentStoreReader, type StoredDocument } from "../storage/document-store.ts"
 import type { FileEntry, SegmentEntry } from "../storage/manifest.ts"
+import { joinPath } from "../storage/path.ts"
 import type { ReadableFile, Storage } from "../storage/storage.ts"
+import { decodeTombstones } from "../storage/tombstones.ts"
 import { Segment, type SegmentShape } from "./segment.ts"
 
-/** An immutable segment from its files; deletions since it was written are in memory until the next checkpoint. */
+interface Parts {
+  readonly text: TextSegment
+  readonly vector: VectorSegment | undefined
+  readonly live: DocSet
+  readonly documents: DocumentStoreReader
+  readonly files: readonly ReadableFile[]
+  readonly cache: BlockCache
+}
+
+/** An immutable segment, read from its files as it is needed; deletions since it was written are in memory until they
+ *  are written beside it. */
 export class SealedSegment extends Segment {
   readonly text: TextSegment
   readonly vector: VectorSegment | undefined
@@ -18,18 +31,9 @@ export class SealedSegment extends Segment {
   hasNewDeletions = false
   readonly #documents: DocumentStoreReader
   readonly #files: readonly ReadableFile[]
+  readonly #cache: BlockCache
 
-  constructor(
-    entry: SegmentEntry,
-    parts: {
-      text: TextSegment
-      vector: VectorSegment | undefined
-      live: DocSet
-      documents: DocumentStoreReader
-      /** Closed with the segment. */
-      files: readonly ReadableFile[]
-    },
-  ) {
+  private constructor(entry: SegmentEntry, parts: Parts) {
     super()
     this.entry = entry
     this.text = parts.text
@@ -37,71 +41,87 @@ export class SealedSegment extends Segment {
     this.live = parts.live
     this.#documents = parts.documents
     this.#files = parts.files
+    this.#cache = parts.cache
   }
 
-  /** Opens the files of `entry`, whose paths are relative to `directory`. */
+  /** Opens the files of `entry`, whose paths are relative to `directory`, and reads their headers. All stay open, so
+   *  that the segment can be read to its end whatever becomes of their names. */
   static async open(
     storage: Storage,
     directory: string,
     entry: SegmentEntry,
     shape: SegmentShape,
+    cache: BlockCache,
   ): Promise<SealedSegment> {
     const { engine } = shape
+    const files: ReadableFile[] = []
     const opened: { close(): unknown }[] = []
     const keep = <T extends { close(): unknown }>(part: T): T => {
       opened.push(part)
       return part
     }
+    const open = async (file: FileEntry): Promise<ReadableFile> => {
+      const found = keep(await storage.open(joinPath(directory, file.path)))
+      files.push(found)
+      if (found.size !== file.length) {
+        throw corrupt(file, `is ${found.size} bytes long, the manifest says ${file.length}`)
+      }
+      return found
+    }
     try {
-      const textFile = keep(await storage.open(`${directory}/${entry.files.text.path}`))
-      checkLength(entry.files.text, textFile.size)
-      const text = keep(await TextSegment.open(engine, textFile, shape.fields))
+      const text = keep(await TextSegment.open(engine, await open(entry.files.text), shape.fields, cache))
       if (text.docCount !== entry.documentCount) {
         throw corrupt(entry.files.text, `holds ${text.docCount} documents, the manifest says ${entry.documentCount}`)
       }
       let vector: VectorSegment | undefined
       if (entry.files.vector && shape.vector) {
-        const bytes = await readWhole(storage, directory, entry.files.vector)
-        const source = {
-          size: bytes.length,
-          read: async (offset: number, length: number) => bytes.subarray(offset, offset + length),
+        const expected = { ...shape.vector, docCount: entry.documentCount }
+        vector = keep(await VectorSegment.open(engine, await open(entry.files.vector), expected))
+        if (vector.count !== entry.vectorCount) {
+          throw corrupt(entry.files.vector, `holds ${vector.count} vectors, the manifest says ${entry.vectorCount}`)
         }
-        vector = keep(await VectorSegment.open(engine, source, { ...shape.vector, docCount: entry.documentCount }))
-        await vector.load()
       }
-      let live: DocSet
-      if (entry.files.tombstones) {
-        const bytes = await readWhole(storage, directory, entry.files.tombstones)
-        live = keep(DocSet.fromBytes(engine, bytes, entry.documentCount))
-      } else {
-        live = keep(DocSet.create(engine, entry.documentCount))
-        live.fill()
-      }
-      if (live.count !== entry.documentCount - entry.deletedCount) {
-        throw corrupt(
-          entry.files.tombstones ?? entry.files.text,
-          `the manifest counts ${entry.deletedCount} deleted documents`,
-        )
-      }
-      const file = keep(await storage.open(`${directory}/${entry.files.documents.path}`))
-      const documents = await DocumentStoreReader.open(file)
+      const documents = await DocumentStoreReader.open(await open(entry.files.documents), cache)
       if (documents.documentCount !== entry.documentCount) {
         throw corrupt(
           entry.files.documents,
           `holds ${documents.documentCount} documents, the manifest says ${entry.documentCount}`,
         )
       }
-      return new SealedSegment(entry, { text, vector, live, documents, files: [textFile, file] })
+      const live = keep(await readLive(storage, directory, entry, shape))
+      return new SealedSegment(entry, { text, vector, live, documents, files, cache })
     } catch (error) {
       for (const part of opened.reverse()) await part.close()
       throw error
     }
   }
 
+  get paths(): readonly string[] {
+    return Object.values(this.entry.files).map(({ path }) => path)
+  }
+
   override delete(docOrd: number): boolean {
     const deleted = super.delete(docOrd)
     this.hasNewDeletions ||= deleted
     return deleted
+  }
+
+  loadVectors(): Promise<void> | undefined {
+    return this.vector?.load()
+  }
+
+  async storedVector(docOrd: number): Promise<Float32Array | undefined> {
+    const { vector } = this
+    return vector?.isLoaded ? vector.vector(docOrd) : await vector?.readVector(docOrd)
+  }
+
+  async storedVectorJson(docOrd: number): Promise<Uint8Array | undefined> {
+    const { vector } = this
+    return vector?.isLoaded ? vector.vectorJson(docOrd) : await vector?.readVectorJson(docOrd)
+  }
+
+  copyOfLive(): DocSet {
+    return this.live.copy()
   }
 
   async stored(docOrd: number): Promise<StoredDocument> {
@@ -118,18 +138,32 @@ export class SealedSegment extends Segment {
     this.text.close()
     this.vector?.close()
     this.live.close()
-    for (const file of this.#files) await file.close()
+    for (const file of this.#files) {
+      this.#cache.forget(file)
+      await file.close()
+    }
   }
 }
 
-async function readWhole(storage: Storage, directory: string, file: FileEntry): Promise<Uint8Array> {
-  const bytes = await storage.read(`${directory}/${file.path}`)
-  checkLength(file, bytes.length)
-  return bytes
-}
-
-function checkLength(file: FileEntry, length: number): void {
-  if (length !== file.length) throw corrupt(file, `is ${length} bytes long, the manifest says ${file.length}`)
+async function readLive(
+  storage: Storage,
+  directory: string,
+  entry: SegmentEntry,
+  { engine }: SegmentShape,
+): Promise<DocSet> {
+  const { tombstones, text } = entry.files
+  let live: DocSet
+  if (tombstones) {
+    const path = joinPath(directory, tombstones.path)
+    const bytes = decodeTombstones(await storage.read(path), path, entry.documentCount)
+    live = DocSet.fromBytes(engine, bytes, entry.documentCount)
+  } else {
+    live = DocSet.create(engine, entry.documentCount)
+    live.fill()
+  }
+  if (live.count === entry.documentCount - entry.deletedCount) return live
+  live.close()
+  throw corrupt(tombstones ?? text, `has other deletions than the ${entry.deletedCount} that the manifest counts`)
 }
 
 function corrupt(file: FileEntry, what: string): PrismError {

@@ -1,11 +1,12 @@
+import { assert } from "../base/errors.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import type { Engine } from "../engine/engine.ts"
-import { compileQuery, type QueryProgram } from "../engine/query.ts"
+import { compileQuery, type QueryProgram, termsOf } from "../engine/query.ts"
 import { combinedStatistics } from "../engine/text-index.ts"
 import { type Candidate, type FusedHit, fuseReciprocalRank, fuseWeighted, ranked } from "./fusion.ts"
 import type { Schema } from "./schema.ts"
 import type { SearchPlan } from "./search-request.ts"
-import type { Segment } from "./segment.ts"
+import { allOf, type Segment } from "./segment.ts"
 
 /** Each side of a hybrid search brings at least this many candidates, so that a document that is good on both sides and
  *  best on neither is there to be ranked. (SciFact: nDCG@10 changes by less than .001 from 100 on.) */
@@ -19,25 +20,56 @@ export interface FoundDocuments {
   readonly total: number
 }
 
-/** Answers a search over segments, oldest first. Synchronous: nothing changes while it runs. */
-export function searchSegments(
-  engine: Engine,
-  segments: readonly Segment[],
-  schema: Schema,
-  plan: SearchPlan,
-): FoundDocuments {
+/** A plan that is compiled with the statistics of all segments. */
+export interface CompiledSearch {
+  readonly plan: SearchPlan
+  readonly program: QueryProgram | undefined
+  readonly filter: QueryProgram | undefined
+}
+
+/** Loads what statistics over the plan's terms need, and the graphs that it walks; undefined when all is there. */
+export function loadForSearch(segments: readonly Segment[], plan: SearchPlan): Promise<unknown> | undefined {
+  const terms = [plan.query, plan.filter].flatMap((query) => (query ? termsOf(query) : []))
+  return allOf(segments.flatMap((segment) => [segment.text.prepareTerms(terms), plan.vector && segment.loadVectors()]))
+}
+
+/** Compiles a plan for segments that `loadForSearch` was called for. */
+export function compileSearch(segments: readonly Segment[], schema: Schema, plan: SearchPlan): CompiledSearch {
   const statistics = combinedStatistics(
     segments.map(({ text }) => text),
     { k1: schema.text?.bm25K1 ?? 1.2, b: schema.text?.bm25B ?? 0.75 },
   )
-  const program = plan.query && compileQuery(plan.query, statistics)
-  const filter = plan.filter && compileQuery(plan.filter, statistics)
+  return {
+    plan,
+    // A search without query and vector finds everything that the filter lets through.
+    program: plan.query || !plan.vector ? compileQuery(plan.query ?? { kind: "all" }, statistics) : undefined,
+    filter: plan.filter && compileQuery(plan.filter, statistics),
+  }
+}
+
+/** Loads the postings that a search reads; undefined when they are there. */
+export function loadPostings(
+  segments: readonly Segment[],
+  { program, filter }: CompiledSearch,
+): Promise<unknown> | undefined {
+  const programs = [program, filter].filter((part) => part !== undefined)
+  return allOf(segments.flatMap(({ text }) => programs.map((part) => text.prepare(part))))
+}
+
+/** Answers a search over segments that everything is loaded of, oldest first. Synchronous: nothing changes meanwhile. */
+export function searchSegments(
+  engine: Engine,
+  segments: readonly Segment[],
+  schema: Schema,
+  { plan, program, filter }: CompiledSearch,
+): FoundDocuments {
   const accepts = segments.map((segment) => accepted(segment, filter))
   try {
     const depth = plan.offset + plan.limit
     if (program && plan.vector) return hybrid(engine, segments, accepts, schema, plan, program)
     if (plan.vector) return vectorOnly(segments, accepts, plan, plan.vector, depth)
-    return textOnly(segments, accepts, program ?? compileQuery({ kind: "all" }, statistics), depth)
+    assert(program, "a search has a query or a vector")
+    return textOnly(segments, accepts, program, depth)
   } finally {
     for (const accept of accepts) accept.close()
   }

@@ -1,6 +1,14 @@
 /** Bytes that a cache holds unless its owner says otherwise. */
 export const BLOCK_CACHE_BYTES = 32 * 1024 * 1024
 
+export interface CacheStats {
+  readonly bytes: number
+  readonly capacity: number
+  /** Calls of `get`; one that shares the load of another is a hit. */
+  readonly hits: number
+  readonly misses: number
+}
+
 /** Blocks of files in memory, the least recently used ones first to go. A block is known by the identity of its source
  *  and its offset, so that it is always read from the same place in the same length. */
 export class BlockCache {
@@ -17,8 +25,7 @@ export class BlockCache {
     this.#capacity = capacityBytes
   }
 
-  /** `hits` and `misses` count calls of `get`; one that shares the load of another is a hit. */
-  get stats(): { bytes: number; capacity: number; hits: number; misses: number } {
+  get stats(): CacheStats {
     return { bytes: this.#bytes, capacity: this.#capacity, hits: this.#hits, misses: this.#misses }
   }
 

@@ -70,7 +70,7 @@ test("a closed collection says so, whatever is asked of it", async () => {
     () => collection.stats(),
     () => collection.verify(),
     () => collection.checkpoint(),
-    async () => collection.has("a"),
+    () => collection.which(["a"]),
     async () => {
       for await (const _ of collection.documents()) continue
     },

@@ -1,0 +1,79 @@
+import type { SegmentEntry } from "../storage/manifest.ts"
+
+// Which segments become one. Only neighbours do: so documents stay in the order of their last write, across segments
+// and inside them, and an export needs no sort.
+//
+// Tiers as of a log-structured merge: what is sealed from a log has level 0, and `mergeFactor` neighbours of up to a
+// level become one of the next. A document is so rewritten once a level, log(documents) times in all, and a search meets
+// at most mergeFactor - 1 segments of each.
+
+/** A run of neighbours: `segments[first]` to `segments[end - 1]`. */
+export interface Run {
+  readonly first: number
+  readonly end: number
+}
+
+/** What is left of a segment, and what a merge has to hold for it. */
+export interface MergeCandidate {
+  readonly level: number
+  readonly documentCount: number
+  readonly liveCount: number
+  /** Engine memory that building its live documents anew takes, see `buildBytes`. */
+  readonly bytes: number
+}
+
+/** A segment with a larger share of deleted documents is rewritten by itself: it costs at most twice the documents that
+ *  go, and so what is deleted takes at most a third of the room. */
+const DEAD_SHARE_MAX = 1 / 3
+
+/** The run to merge next, oldest segments first in `segments`; undefined where all is well. A run never takes more than
+ *  `bytesMax` together. */
+export function chooseMerge(
+  segments: readonly MergeCandidate[],
+  { mergeFactor, bytesMax }: { mergeFactor: number; bytesMax: number },
+): Run | undefined {
+  const levels = [...new Set(segments.map(({ level }) => level))].sort((a, b) => a - b)
+  for (const level of levels) {
+    let first = 0
+    let bytes = 0
+    for (const [place, segment] of segments.entries()) {
+      bytes += segment.bytes
+      if (segment.level > level || bytes > bytesMax) {
+        // Where the sum is too large, the next run begins with this one if it may be merged at all.
+        const isSmall = segment.level <= level && segment.bytes <= bytesMax
+        first = isSmall ? place : place + 1
+        bytes = isSmall ? segment.bytes : 0
+      }
+      if (place + 1 - first === mergeFactor) return { first, end: place + 1 }
+    }
+  }
+  const wasteful = segments.findIndex(
+    ({ documentCount, liveCount }) => documentCount - liveCount > documentCount * DEAD_SHARE_MAX,
+  )
+  return wasteful === -1 ? undefined : { first: wasteful, end: wasteful + 1 }
+}
+
+/** The runs that leave as few segments as `bytesMax` allows, and no deleted document. */
+export function planOptimize(segments: readonly MergeCandidate[], bytesMax: number): Run[] {
+  const runs: Run[] = []
+  let first = 0
+  let bytes = 0
+  const close = (end: number) => {
+    const isClean = end - first === 1 && segments[first]?.documentCount === segments[first]?.liveCount
+    if (end > first && !isClean) runs.push({ first, end })
+    first = end
+    bytes = 0
+  }
+  for (const [place, segment] of segments.entries()) {
+    if (bytes + segment.bytes > bytesMax) close(place)
+    bytes += segment.bytes
+  }
+  close(segments.length)
+  return runs
+}
+
+/** Level of what is made of these: a rewrite stays where it was, a merge rises. */
+export function levelAfter(entries: readonly SegmentEntry[]): number {
+  const highest = Math.max(...entries.map(({ level }) => level))
+  return entries.length === 1 ? highest : highest + 1
+}

@@ -1,0 +1,166 @@
+import { settleAll } from "../base/settle.ts"
+import type { SegmentEntry } from "../storage/manifest.ts"
+import { chooseMerge, levelAfter, type MergeCandidate, planOptimize, type Run } from "./compaction.ts"
+import type { CollectionContext } from "./context.ts"
+import type { Capture, Generations } from "./generations.ts"
+import type { Progress } from "./progress.ts"
+import type { SealedSegment } from "./sealed-segment.ts"
+
+/** Gives a task the turn in which the list of segments may change. */
+export type Take = (task: () => Promise<void>) => Promise<void>
+
+export interface OptimizeOptions {
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: Progress) => void
+}
+
+/** A segment that is being built from a capture. */
+interface Job {
+  readonly capture: Capture
+  readonly built: Promise<SegmentEntry | undefined>
+  readonly abort: AbortController
+}
+
+/** Engine memory that the building of one segment may take; the rest of its 4 GiB is for what an estimate misses. */
+const BUILD_BYTES_MAX = 3 * 1024 * 1024 * 1024
+/** What indexing text takes for a byte of the sealed index: the writer, its postings as they grow, the sealed copy. */
+const TEXT_BUILD_FACTOR = 6
+
+/** Seals and merges the segments of a collection in the background, one seal and one merge at a time. */
+export class Compactor {
+  readonly #context: CollectionContext
+  readonly #generations: Generations
+  readonly #take: Take
+  #sealing: Job | undefined
+  #merging: Job | undefined
+  #optimizing: Promise<void> | undefined
+  #stopped = false
+  /** Why the last job did not come about; the next one that does clears it. */
+  problem: unknown
+
+  constructor(context: CollectionContext, generations: Generations, take: Take) {
+    this.#context = context
+    this.#generations = generations
+    this.#take = take
+  }
+
+  /** Begins what there is to do. After a failure nothing is tried again until the next call. */
+  schedule(): void {
+    if (this.#stopped || this.#generations.uncertain) return
+    if (!this.#sealing && this.#generations.frozen.length > 0) this.#startSeal()
+    if (this.#merging || this.#optimizing) return
+    const { mergeFactor } = this.#context.tuning
+    const run = chooseMerge(this.#generations.sealed.map(candidate), { mergeFactor, bytesMax: BUILD_BYTES_MAX })
+    if (run) this.#startMerge(run)
+  }
+
+  /** Waits until the oldest frozen segment is sealed, which is begun if it was not. Rejects with what hindered it. */
+  async sealOldest(take: Take = this.#take): Promise<void> {
+    if (this.#generations.frozen.length === 0) return
+    await this.#finish(this.#sealing ?? this.#startSeal(), take)
+  }
+
+  /** Merges the sealed segments into as few as one engine can build, without deleted documents. */
+  async optimize(options: OptimizeOptions): Promise<void> {
+    while (this.#optimizing) await this.#optimizing.catch(() => undefined)
+    this.#optimizing = this.#optimize(options)
+    try {
+      await this.#optimizing
+    } finally {
+      this.#optimizing = undefined
+      this.schedule()
+    }
+  }
+
+  async #optimize({ signal, onProgress }: OptimizeOptions): Promise<void> {
+    // No other merge begins meanwhile, so runs stay where they are: seals come behind them, and the last run is first.
+    while (this.#merging) await this.#finish(this.#merging).catch(() => undefined)
+    const runs = planOptimize(this.#generations.sealed.map(candidate), BUILD_BYTES_MAX)
+    const count = ({ first, end }: Run) =>
+      this.#generations.sealed.slice(first, end).reduce((sum, { liveCount }) => sum + liveCount, 0)
+    const total = runs.reduce((sum, run) => sum + count(run), 0)
+    let done = 0
+    for (const run of runs.reverse()) {
+      signal?.throwIfAborted()
+      const report = (built: number) =>
+        onProgress?.({ stage: "optimizing", unit: "documents", done: done + built, total })
+      const documents = count(run)
+      const job = this.#startMerge(run, report)
+      const stop = () => job.abort.abort(signal?.reason)
+      signal?.addEventListener("abort", stop)
+      try {
+        await this.#finish(job)
+      } finally {
+        signal?.removeEventListener("abort", stop)
+      }
+      done += documents
+      report(0)
+    }
+  }
+
+  /** Gives up the merge that is running, if any. */
+  async stopMerging(): Promise<void> {
+    this.#stopped = true
+    this.#merging?.abort.abort()
+    if (this.#merging) await this.#finish(this.#merging).catch(() => undefined)
+  }
+
+  /** Gives up everything. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    const jobs = [this.#sealing, this.#merging].filter((job) => job !== undefined)
+    for (const job of jobs) job.abort.abort()
+    await settleAll(jobs.map((job) => () => this.#finish(job).catch(() => undefined)))
+  }
+
+  #startSeal(): Job {
+    const job = this.#start(this.#generations.captureLog())
+    this.#sealing = job
+    return job
+  }
+
+  #startMerge(run: Run, onProgress?: (documents: number) => void): Job {
+    const entries = this.#generations.sealed.slice(run.first, run.end).map(({ entry }) => entry)
+    const job = this.#start(this.#generations.captureRun(run, levelAfter(entries)), onProgress)
+    this.#merging = job
+    return job
+  }
+
+  #start(capture: Capture, onProgress?: (documents: number) => void): Job {
+    const abort = new AbortController()
+    const options = { signal: abort.signal, ...(onProgress ? { onProgress } : {}) }
+    const job: Job = { capture, abort, built: this.#context.background.build(capture.task, options) }
+    // Where nobody waits for it, it is put into its place when it is ready.
+    const finish = () => this.#finish(job).catch(() => undefined)
+    void job.built.then(finish, finish)
+    return job
+  }
+
+  /** Waits for a job, then puts its segment into the place of its sources. Rejects with what hindered that, which is
+   *  remembered too. Whoever comes second finds it done. */
+  async #finish(job: Job, take: Take = this.#take): Promise<void> {
+    await job.built.catch(() => undefined)
+    await take(async () => {
+      if (this.#sealing === job) this.#sealing = undefined
+      else if (this.#merging === job) this.#merging = undefined
+      else return
+      try {
+        const entry = await job.built
+        await this.#generations.install(job.capture, entry)
+        this.problem = undefined
+      } catch (error) {
+        if (!job.abort.signal.aborted) this.problem = error
+        throw error
+      } finally {
+        await job.capture.release()
+      }
+      this.schedule()
+    })
+  }
+}
+
+function candidate({ entry, liveCount }: SealedSegment): MergeCandidate {
+  const { level, documentCount, files } = entry
+  const bytes = files.text.length * TEXT_BUILD_FACTOR + (files.vector?.length ?? 0) * 3
+  return { level, documentCount, liveCount, bytes: Math.ceil((bytes * liveCount) / documentCount) }
+}

@@ -1,0 +1,492 @@
+import { assert, PrismError } from "../base/errors.ts"
+import { settleAll } from "../base/settle.ts"
+import { DocSet } from "../engine/doc-set.ts"
+import { removeLeftovers } from "../storage/leftovers.ts"
+import {
+  type FileEntry,
+  MANIFEST_NAME,
+  MANIFEST_VERSION,
+  type Manifest,
+  type SegmentEntry,
+  writeManifest,
+} from "../storage/manifest.ts"
+import { joinPath } from "../storage/path.ts"
+import { pinnedFiles } from "../storage/pins.ts"
+import { encodeTombstones } from "../storage/tombstones.ts"
+import { WalWriter } from "../storage/wal.ts"
+import type { CollectionContext } from "./context.ts"
+import { openSegments, pathsOf, releaseAll } from "./open-segments.ts"
+import { prepareOperations } from "./operations.ts"
+import { logPath, RamSegment } from "./ram-segment.ts"
+import type { Schema } from "./schema.ts"
+import { SealedSegment } from "./sealed-segment.ts"
+import type { Segment, SegmentShape } from "./segment.ts"
+import type { BuildSource, BuildTask } from "./segment-builder.ts"
+
+/** What a new segment is to be made of: segments of one moment with the documents that were live then. */
+export interface Capture {
+  readonly task: BuildTask
+  readonly sources: readonly Segment[]
+  readonly lives: readonly DocSet[]
+  release(): Promise<void>
+}
+
+interface State {
+  readonly manifest: Manifest
+  readonly sealed: readonly SealedSegment[]
+  readonly frozen: readonly RamSegment[]
+  readonly active: RamSegment
+  readonly log: WalWriter
+}
+
+/** The segments and logs of a collection as its one writer changes them. Each change is one swap of the manifest:
+ *  nothing is seen in memory that a restart would not find, and a file goes only when no manifest, no reader of this
+ *  process and no pin of another one needs it. One change at a time: the writer sees to that. */
+export class Generations {
+  readonly #context: CollectionContext
+  readonly #schema: Schema
+  readonly #shape: SegmentShape
+  #manifest: Manifest
+  #sealed: readonly SealedSegment[]
+  /** RAM segments that are full, oldest first. */
+  #frozen: readonly RamSegment[]
+  #active: RamSegment
+  #log: WalWriter
+  #nextSegmentId: number
+  /** Grows with every change of the list of segments. */
+  #version = 0
+  /** Set when nobody knows which manifest is on the disk; only opening the collection again tells. */
+  #uncertain: { readonly error: unknown } | undefined
+  /** Files that no manifest names and nobody here reads; they go when no pin holds them. */
+  readonly #obsolete = new Set<string>()
+  #sweeping: Promise<void> = Promise.resolve()
+
+  private constructor(context: CollectionContext, schema: Schema, shape: SegmentShape, state: State) {
+    this.#context = context
+    this.#schema = schema
+    this.#shape = shape
+    this.#manifest = state.manifest
+    this.#sealed = state.sealed
+    this.#frozen = state.frozen
+    this.#active = state.active
+    this.#log = state.log
+    this.#nextSegmentId = state.manifest.nextSegmentId
+  }
+
+  /** Writes the files of an empty collection into a new directory. */
+  static async create(
+    { storage, directory, durable }: Pick<CollectionContext, "storage" | "directory" | "durable">,
+    schema: string,
+  ): Promise<void> {
+    for (const folder of ["", ...FOLDERS]) await storage.makeDirectory(joinPath(directory, folder))
+    const log = await WalWriter.create(storage, joinPath(directory, logPath(1)), { walNumber: 1, durable })
+    await log.close()
+    await writeManifest(storage, directory, {
+      formatVersion: MANIFEST_VERSION,
+      generation: 1,
+      committedAt: new Date().toISOString(),
+      schema,
+      documentCount: 0,
+      nextSegmentId: 1,
+      logs: [1],
+      segments: [],
+    })
+  }
+
+  /** Opens what the manifest names, removes what nothing names, and replays the logs. */
+  static async open(
+    name: string,
+    context: CollectionContext,
+    manifest: Manifest,
+    schema: Schema,
+    shape: SegmentShape,
+  ): Promise<Generations> {
+    const { storage, directory, durable } = context
+    const pinned = await pinnedFiles(storage, directory)
+    await removeLeftovers(storage, directory, new Set([MANIFEST_NAME, ...pathsOf(manifest), ...pinned]))
+    const { sealed, logs } = await openSegments(name, context, manifest, schema, shape)
+    for (const { ram, replay } of logs) ram.logBytes = replay.wholeBytes ?? 0
+    const rams = logs.map(({ ram }) => ram)
+    const last = logs.at(-1)
+    assert(last, "a manifest names a log")
+    try {
+      const log = await WalWriter.resume(storage, last.replay, { durable })
+      const state = { manifest, sealed, frozen: rams.slice(0, -1), active: last.ram, log }
+      return new Generations(context, schema, shape, state)
+    } catch (error) {
+      await releaseAll([...sealed, ...rams]).catch(() => undefined)
+      throw error
+    }
+  }
+
+  get manifest(): Manifest {
+    return this.#manifest
+  }
+
+  /** In the order in which their documents were written; the active RAM segment is the last. */
+  get segments(): readonly Segment[] {
+    return [...this.older, this.#active]
+  }
+
+  /** All but the active one. */
+  get older(): readonly Segment[] {
+    return [...this.#sealed, ...this.#frozen]
+  }
+
+  get sealed(): readonly SealedSegment[] {
+    return this.#sealed
+  }
+
+  get frozen(): readonly RamSegment[] {
+    return this.#frozen
+  }
+
+  get active(): RamSegment {
+    return this.#active
+  }
+
+  /** The log of the active segment. */
+  get log(): WalWriter {
+    return this.#log
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  get uncertain(): { readonly error: unknown } | undefined {
+    return this.#uncertain
+  }
+
+  /** Bytes of the logs that wait to be sealed, and of the active one. */
+  get logBytes(): number {
+    return this.#frozen.reduce((sum, ram) => sum + ram.logBytes, this.#log.length)
+  }
+
+  /** The active segment is full, or to be sealed: begins a new log and a RAM segment for it. */
+  async freeze(): Promise<void> {
+    const { storage, directory, durable } = this.#context
+    const walNumber = this.#active.logNumber + 1
+    const path = joinPath(directory, logPath(walNumber))
+    // What an attempt that failed left there.
+    await storage.remove(path)
+    const log = await WalWriter.create(storage, path, { walNumber, durable })
+    let ram: RamSegment | undefined
+    try {
+      ram = new RamSegment(this.#shape, walNumber, await storage.open(path))
+      await this.#swap({ logs: [...this.#manifest.logs, walNumber] })
+    } catch (error) {
+      await settleAll([() => log.close(), async () => await ram?.release()]).catch(() => undefined)
+      await this.#discard([logPath(walNumber)])
+      throw error
+    }
+    const full = this.#log
+    this.#active.logBytes = full.length
+    this.#frozen = [...this.#frozen, this.#active]
+    this.#active = ram
+    this.#log = log
+    this.#version++
+    await full.close()
+  }
+
+  /** What the oldest frozen segment is sealed from. */
+  captureLog(): Capture {
+    const [ram] = this.#frozen
+    assert(ram, "a segment waits to be sealed")
+    return this.#capture([ram], 0, (live) => ({
+      kind: "log",
+      path: logPath(ram.logNumber),
+      walNumber: ram.logNumber,
+      documentCount: ram.documentCount,
+      live,
+    }))
+  }
+
+  /** What a run of sealed segments becomes one from. */
+  captureRun(run: { first: number; end: number }, level: number): Capture {
+    const sources = this.#sealed.slice(run.first, run.end)
+    return this.#capture(sources, level, (live, place) => {
+      const { entry } = sources[place] as SealedSegment
+      return { kind: "segment", entry, live }
+    })
+  }
+
+  #capture(
+    sources: readonly Segment[],
+    level: number,
+    describe: (live: Uint8Array, place: number) => BuildSource,
+  ): Capture {
+    for (const segment of sources) segment.retain()
+    const lives = sources.map((segment) => segment.copyOfLive())
+    const task: BuildTask = {
+      directory: this.#context.directory,
+      schema: this.#manifest.schema,
+      id: this.#nextSegmentId++,
+      level,
+      sources: lives.map((live, place) => describe(live.toBytes(), place)),
+    }
+    const release = async () => {
+      for (const live of lives) live.close()
+      await releaseAll(sources)
+    }
+    return { task, sources, lives, release }
+  }
+
+  /** Puts the segment that was built from `capture` in the place of its sources; undefined where nothing was left to
+   *  build. Deletions that came meanwhile are carried over. */
+  async install({ sources, lives }: Capture, entry: SegmentEntry | undefined): Promise<void> {
+    const { storage, directory, cache } = this.#context
+    const isSealed = sources[0] instanceof RamSegment
+    const replaced = new Set<Segment>(sources)
+    const written: string[] = entry ? Object.values(entry.files).map(({ path }) => path) : []
+    let built: SealedSegment | undefined
+    let kept: readonly SealedSegment[] = this.#sealed
+    const entries = new Map<SealedSegment, SegmentEntry>()
+    try {
+      if (entry) {
+        built = await SealedSegment.open(storage, directory, entry, this.#shape, cache)
+        using now = this.#carryOver(sources, lives, entry.documentCount)
+        built.live.and(now)
+        if (built.liveCount === 0) {
+          await built.release()
+          built = undefined
+        } else if (built.liveCount < entry.documentCount)
+          entries.set(built, await this.#writeTombstones(built, written))
+      }
+      // A log that goes takes with it the deletions that it recorded in older segments.
+      for (const segment of isSealed ? this.#sealed : []) {
+        if (segment.hasNewDeletions) entries.set(segment, await this.#writeTombstones(segment, written))
+      }
+      const at = isSealed ? this.#sealed.length : this.#sealed.findIndex((segment) => replaced.has(segment))
+      kept = this.#sealed.flatMap((segment, place) => {
+        const here = replaced.has(segment) ? [] : [segment]
+        return place === at && built ? [built, ...here] : here
+      })
+      if (isSealed && built) kept = [...kept, built]
+      await this.#syncFolders()
+      const [oldest] = this.#frozen
+      await this.#swap({
+        segments: kept.map((segment) => entries.get(segment) ?? segment.entry),
+        logs: isSealed ? this.#manifest.logs.filter((log) => log !== oldest?.logNumber) : this.#manifest.logs,
+      })
+    } catch (error) {
+      await built?.release().catch(() => undefined)
+      await this.#discard(written)
+      throw error
+    }
+    const unused = new Set(written)
+    for (const segment of kept) {
+      const next = entries.get(segment)
+      const former = segment.entry.files.tombstones?.path
+      if (next) {
+        segment.entry = next
+        segment.hasNewDeletions = false
+        if (former !== undefined) this.#obsolete.add(former)
+      }
+      for (const path of segment.paths) unused.delete(path)
+    }
+    // Of a segment that had nothing left when it was ready.
+    for (const path of unused) this.#obsolete.add(path)
+    this.#sealed = kept
+    if (isSealed) this.#frozen = this.#frozen.slice(1)
+    this.#version++
+    await this.#drop(sources)
+  }
+
+  /** Takes over the segments of another collection's directory (same storage, same schema, sealed, closed) as the
+   *  newest ones: every document of them replaces what this collection has under its id, in one manifest swap. The
+   *  active segment is empty and none is frozen. Resolves to the number of documents replaced. */
+  async adopt(from: string, entries: readonly SegmentEntry[]): Promise<number> {
+    assert(this.#frozen.length === 0 && this.#log.isEmpty, "adopted segments come behind all others")
+    const { storage, directory, cache } = this.#context
+    const moved: string[] = []
+    const opened: SealedSegment[] = []
+    const changed = new Map<SealedSegment, DocSet>()
+    let replaced = 0
+    try {
+      for (const entry of entries) {
+        const target = renamed(entry, this.#nextSegmentId++)
+        for (const kind of Object.keys(entry.files) as (keyof SegmentEntry["files"])[]) {
+          const [source, path] = [entry.files[kind] as FileEntry, target.files[kind] as FileEntry]
+          await storage.rename(joinPath(from, source.path), joinPath(directory, path.path))
+          moved.push(path.path)
+        }
+        const segment = await SealedSegment.open(storage, directory, target, this.#shape, cache)
+        opened.push(segment)
+        replaced += await this.#replace(segment, changed)
+      }
+      const next = new Map<SealedSegment, SegmentEntry>()
+      for (const [segment, live] of changed) next.set(segment, await this.#writeTombstones(segment, moved, live))
+      await this.#syncFolders()
+      await this.#swap({ segments: [...this.#sealed, ...opened].map((segment) => next.get(segment) ?? segment.entry) })
+      for (const [segment, live] of changed) {
+        const former = segment.entry.files.tombstones?.path
+        if (former !== undefined) this.#obsolete.add(former)
+        segment.live.and(live)
+        segment.entry = next.get(segment) as SegmentEntry
+      }
+    } catch (error) {
+      await releaseAll(opened).catch(() => undefined)
+      await this.#discard(moved)
+      throw error
+    } finally {
+      for (const live of changed.values()) live.close()
+    }
+    this.#sealed = [...this.#sealed, ...opened]
+    this.#version++
+    await this.#sweep()
+    return replaced
+  }
+
+  /** Notes in `changed` what the documents of `segment` replace. */
+  async #replace(segment: SealedSegment, changed: Map<SealedSegment, DocSet>): Promise<number> {
+    let replaced = 0
+    let ids: string[] = []
+    const look = async () => {
+      await prepareOperations(
+        this.#sealed,
+        ids.map((id) => ({ kind: "delete", id })),
+      )
+      for (const id of ids) {
+        for (const older of this.#sealed) {
+          const docOrd = older.find(id)
+          if (docOrd === undefined) continue
+          if (!changed.has(older)) changed.set(older, older.copyOfLive())
+          changed.get(older)?.remove(docOrd)
+          replaced++
+          break // an id is live in one segment at most
+        }
+      }
+      ids = []
+    }
+    for await (const { id } of segment.scan(segment.live)) {
+      ids.push(id)
+      if (ids.length === IDS_STEP) await look()
+    }
+    await look()
+    return replaced
+  }
+
+  /** Lets go of everything; files that may go now do. */
+  async close(): Promise<void> {
+    await settleAll([() => this.#log.close(), () => releaseAll(this.segments), () => this.#sweep()])
+  }
+
+  /** Which documents of a segment that holds the members of `lives` alone are live now. The caller closes it. */
+  #carryOver(sources: readonly Segment[], lives: readonly DocSet[], documentCount: number): DocSet {
+    const now = DocSet.create(this.#shape.engine, documentCount)
+    const end = sources.reduce((offset, { live }, place) => now.gather(offset, lives[place] as DocSet, live), 0)
+    assert(end === documentCount, `a segment of ${documentCount} documents is built from ${end}`)
+    return now
+  }
+
+  async #writeTombstones(segment: SealedSegment, written: string[], live = segment.live): Promise<SegmentEntry> {
+    const { storage, directory, createSha256 } = this.#context
+    const { entry } = segment
+    const path = `text/${stemOf(entry.id)}.${this.#manifest.generation + 1}.live`
+    const bytes = encodeTombstones(live.toBytes(), entry.documentCount)
+    // What an attempt that failed left there.
+    await storage.remove(joinPath(directory, path))
+    written.push(path)
+    await using file = await storage.create(joinPath(directory, path))
+    await file.append(bytes)
+    await file.sync()
+    const sha256 = createSha256()
+    sha256.update(bytes)
+    const tombstones = { path, length: bytes.length, sha256: sha256.digestHex() }
+    return { ...entry, deletedCount: entry.documentCount - live.count, files: { ...entry.files, tombstones } }
+  }
+
+  async #syncFolders(): Promise<void> {
+    const { storage, directory } = this.#context
+    for (const folder of FOLDERS) await storage.syncDirectory(joinPath(directory, folder))
+  }
+
+  async #swap(change: { segments?: readonly SegmentEntry[]; logs?: readonly number[] }): Promise<void> {
+    const { storage, directory, assertHeld } = this.#context
+    const segments = change.segments ?? this.#manifest.segments
+    const manifest: Manifest = {
+      ...this.#manifest,
+      ...change,
+      generation: this.#manifest.generation + 1,
+      committedAt: new Date().toISOString(),
+      nextSegmentId: this.#nextSegmentId,
+      documentCount: segments.reduce((sum, entry) => sum + entry.documentCount - entry.deletedCount, 0),
+    }
+    let renaming = false
+    try {
+      await writeManifest(storage, directory, manifest, async () => {
+        await assertHeld()
+        renaming = true
+      })
+    } catch (error) {
+      if (renaming) this.#uncertain = { error }
+      throw error
+    }
+    this.#manifest = manifest
+  }
+
+  /** Lets go of segments that the manifest no longer names; their files go when the last reader has. */
+  async #drop(segments: readonly Segment[]): Promise<void> {
+    for (const segment of segments) {
+      const { paths } = segment
+      void segment.closed.then(() => {
+        for (const path of paths) this.#obsolete.add(path)
+        this.#sweeping = this.#sweeping.then(() => this.#sweep())
+      })
+    }
+    await releaseAll(segments)
+    await this.#sweep()
+  }
+
+  /** Removes files that were written for a swap that did not happen. Not after one that may have: nobody knows which
+   *  manifest is on the disk. What cannot be removed now, the next open removes. */
+  async #discard(paths: readonly string[]): Promise<void> {
+    if (this.#uncertain) return
+    const { storage, directory } = this.#context
+    for (const path of paths) await storage.remove(joinPath(directory, path)).catch(() => undefined)
+  }
+
+  /** Removes obsolete files that no other process has pinned. What cannot be removed now, the next open removes. */
+  async #sweep(): Promise<void> {
+    if (this.#uncertain || this.#obsolete.size === 0) return
+    const { storage, directory } = this.#context
+    try {
+      const pinned = await pinnedFiles(storage, directory)
+      for (const path of [...this.#obsolete]) {
+        if (pinned.has(path)) continue
+        await storage.remove(joinPath(directory, path))
+        this.#obsolete.delete(path)
+      }
+    } catch (error) {
+      if (!(error instanceof PrismError)) throw error
+    }
+  }
+}
+
+/** Ids that are looked up together. */
+const IDS_STEP = 1024
+
+const FOLDERS = ["text", "vector"]
+
+/** What the files of a segment are called. */
+export function stemOf(id: number): string {
+  return String(id).padStart(6, "0")
+}
+
+/** The same segment under another id, with the names that its files get. */
+function renamed(entry: SegmentEntry, id: number): SegmentEntry {
+  const stem = stemOf(id)
+  const path = (file: FileEntry, name: string): FileEntry => ({ ...file, path: name })
+  const { text, documents, vector, tombstones } = entry.files
+  return {
+    ...entry,
+    id,
+    files: {
+      text: path(text, `text/${stem}.idx`),
+      documents: path(documents, `text/${stem}.docs`),
+      ...(vector ? { vector: path(vector, `vector/${stem}.hnsw`) } : {}),
+      ...(tombstones ? { tombstones: path(tombstones, `text/${stem}.0.live`) } : {}),
+    },
+  }
+}

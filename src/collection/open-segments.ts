@@ -1,0 +1,97 @@
+import { PrismError } from "../base/errors.ts"
+import { settleAll } from "../base/settle.ts"
+import type { Manifest } from "../storage/manifest.ts"
+import { joinPath } from "../storage/path.ts"
+import { replayWal, type WalLocation, type WalReplay } from "../storage/wal.ts"
+import type { CollectionContext } from "./context.ts"
+import { DocumentChecker } from "./document.ts"
+import { applyOperations, prepareOperations, replayed, type WriteOperation } from "./operations.ts"
+import { logPath, RamSegment } from "./ram-segment.ts"
+import type { Schema } from "./schema.ts"
+import { SealedSegment } from "./sealed-segment.ts"
+import type { Segment, SegmentShape } from "./segment.ts"
+
+/** The segments that a manifest names, oldest first, and a RAM segment for each of its logs. */
+export interface OpenSegments {
+  readonly sealed: readonly SealedSegment[]
+  readonly logs: readonly { readonly ram: RamSegment; readonly replay: WalReplay }[]
+}
+
+/** Operations that are looked up together while a log is replayed. */
+const REPLAY_STEP = 1024
+
+/** Opens the segments of a manifest and replays its logs in memory. CORRUPT where a file is missing or damaged. */
+export async function openSegments(
+  name: string,
+  { storage, directory, cache }: Pick<CollectionContext, "storage" | "directory" | "cache">,
+  manifest: Manifest,
+  schema: Schema,
+  shape: SegmentShape,
+): Promise<OpenSegments> {
+  const sealed: SealedSegment[] = []
+  const logs: { ram: RamSegment; replay: WalReplay }[] = []
+  try {
+    for (const entry of manifest.segments) {
+      sealed.push(await SealedSegment.open(storage, directory, entry, shape, cache))
+    }
+    for (const [place, number] of manifest.logs.entries()) {
+      const path = joinPath(directory, logPath(number))
+      const ram = new RamSegment(shape, number, await storage.open(path))
+      const older = [...sealed, ...logs.map((log) => log.ram)]
+      const log = { ram, replay: replayWal(storage, path, { walNumber: number }) }
+      logs.push(log)
+      await replay(log, older, new DocumentChecker(schema))
+      if (log.replay.droppedBytes > 0 && place < manifest.logs.length - 1) throw cutOff(path, log.replay)
+    }
+    return { sealed, logs }
+  } catch (error) {
+    await releaseAll([...sealed, ...logs.map(({ ram }) => ram)]).catch(() => undefined)
+    if (error instanceof PrismError && error.code === "FILE_NOT_FOUND") {
+      throw new PrismError("CORRUPT", `a file of collection "${name}" is missing: ${error.place}`, {
+        hint: "restore the collection from its last export",
+        cause: error,
+        ...(error.place === undefined ? {} : { place: error.place }),
+      })
+    }
+    throw error
+  }
+}
+
+async function replay(
+  { ram, replay }: { ram: RamSegment; replay: WalReplay },
+  older: readonly Segment[],
+  checker: DocumentChecker,
+): Promise<void> {
+  let operations: WriteOperation[] = []
+  let locations: WalLocation[] = []
+  const apply = async () => {
+    await prepareOperations(older, operations)
+    applyOperations(older, ram, operations, locations)
+    operations = []
+    locations = []
+  }
+  for await (const { operation, location } of replay) {
+    operations.push(replayed(checker, operation))
+    locations.push(location)
+    if (operations.length === REPLAY_STEP) await apply()
+  }
+  await apply()
+}
+
+/** A log that another one continues was synced to its end before that one began. */
+function cutOff(path: string, { droppedBytes }: WalReplay): PrismError {
+  return new PrismError("CORRUPT", `${path} ends in ${droppedBytes} bytes that are no frame, and another log follows`, {
+    place: path,
+    hint: "restore the collection from its last export",
+  })
+}
+
+export async function releaseAll(segments: readonly Segment[]): Promise<void> {
+  await settleAll(segments.map((segment) => () => segment.release()))
+}
+
+/** Paths, relative to the collection's folder, of all that a manifest names but itself. */
+export function pathsOf(manifest: Manifest): string[] {
+  const files = manifest.segments.flatMap((entry) => Object.values(entry.files).map(({ path }) => path))
+  return [...files, ...manifest.logs.map(logPath)]
+}

@@ -1,0 +1,94 @@
+import { assert, PrismError } from "../base/errors.ts"
+import { encodeManifest, type Manifest, readManifest } from "../storage/manifest.ts"
+import { pinFiles } from "../storage/pins.ts"
+import type { StorageHold } from "../storage/storage.ts"
+import type { CollectionContext } from "./context.ts"
+import { openSegments, pathsOf, releaseAll } from "./open-segments.ts"
+import type { Schema } from "./schema.ts"
+import type { Segment, SegmentShape } from "./segment.ts"
+
+type ReaderContext = Pick<CollectionContext, "storage" | "directory" | "cache">
+
+/** A manifest that stays readable: no file that it names goes while the pin is held, if one could be made. */
+export interface PinnedManifest {
+  readonly manifest: Manifest
+  readonly pin: StorageHold | undefined
+}
+
+/** Each attempt after the first follows a change that the writer made meanwhile; so many in a row mean something else. */
+const ATTEMPTS_MAX = 100
+
+/** Reads and pins the manifest of a collection that another process may be writing. A writer swaps the manifest first
+ *  and looks for pins then: so a pin counts if the manifest is still the same once the pin is there. */
+export async function pinManifest({ storage, directory }: ReaderContext): Promise<PinnedManifest> {
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const manifest = await readManifest(storage, directory)
+    const pin = await pinFiles(storage, directory, pathsOf(manifest))
+    if (isSame(manifest, await readManifest(storage, directory))) return { manifest, pin }
+    await pin?.release()
+  }
+  throw new PrismError("LOCKED", `${directory} changes faster than it can be read`, { place: directory })
+}
+
+function isSame(a: Manifest, b: Manifest): boolean {
+  const [bytes, others] = [encodeManifest(a), encodeManifest(b)]
+  return bytes.length === others.length && bytes.every((byte, place) => byte === others[place])
+}
+
+/** A collection as it was when it was opened, beside whoever writes it: its segments, and its logs replayed in memory. */
+export class CollectionReader {
+  readonly manifest: Manifest
+  readonly logBytes: number
+  readonly #segments: readonly Segment[]
+  readonly #pin: StorageHold | undefined
+  #closing: Promise<void> | undefined
+
+  private constructor(pinned: PinnedManifest, segments: readonly Segment[], logBytes: number) {
+    this.manifest = pinned.manifest
+    this.logBytes = logBytes
+    this.#pin = pinned.pin
+    this.#segments = segments
+  }
+
+  /** Undefined where the files went away, because nothing could be pinned: look at the manifest again. */
+  static async open(
+    name: string,
+    context: ReaderContext,
+    pinned: PinnedManifest,
+    schema: Schema,
+    shape: SegmentShape,
+  ): Promise<CollectionReader | undefined> {
+    try {
+      const { sealed, logs } = await openSegments(name, context, pinned.manifest, schema, shape)
+      const logBytes = logs.reduce((sum, { replay }) => sum + (replay.wholeBytes ?? 0), 0)
+      return new CollectionReader(pinned, [...sealed, ...logs.map(({ ram }) => ram)], logBytes)
+    } catch (error) {
+      await pinned.pin?.release()
+      const isMissing =
+        error instanceof PrismError && (error.cause as PrismError | undefined)?.code === "FILE_NOT_FOUND"
+      if (isMissing && !pinned.pin) {
+        const now = await readManifest(context.storage, context.directory)
+        if (!isSame(now, pinned.manifest)) return undefined
+      }
+      throw error
+    }
+  }
+
+  get isClosed(): boolean {
+    return this.#closing !== undefined
+  }
+
+  /** Oldest first. */
+  get segments(): readonly Segment[] {
+    assert(!this.isClosed, "a reader is used after it was closed")
+    return this.#segments
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await releaseAll(this.#segments)
+      await this.#pin?.release()
+    })()
+    await this.#closing
+  }
+}
