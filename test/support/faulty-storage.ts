@@ -237,7 +237,10 @@ export class FaultyStorage implements Storage {
     const machine = faulty.#machine
     machine.settle(() => true)
     const sync = (folder: Folder) => {
-      for (const node of folder.now.values()) node instanceof File ? node.sync() : sync(node)
+      for (const node of folder.now.values()) {
+        if (node instanceof File) node.sync()
+        else sync(node)
+      }
     }
     sync(machine.root)
     machine.operationCount = 0
@@ -589,7 +592,7 @@ export class FaultyStorage implements Storage {
     const machine = this.#machine
     const { tear, fail, isOpen = false } = options
     this.#check(path, isOpen)
-    for (let turns = machine.turns(); turns > 0; turns--) await undefined
+    for (let turns = machine.turns(); turns > 0; turns--) await Promise.resolve()
     this.#check(path, isOpen)
     const changing = isChanging(kind)
     if (changing) machine.operationCount++
@@ -606,7 +609,7 @@ export class FaultyStorage implements Storage {
       })
     }
     const result = run()
-    for (let turns = machine.turns(); turns > 0; turns--) await undefined
+    for (let turns = machine.turns(); turns > 0; turns--) await Promise.resolve()
     // What is done is done, but nobody is left to hear of it.
     this.#check(path, true)
     return result

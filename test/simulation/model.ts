@@ -1,0 +1,84 @@
+import type { Document } from "../../src/collection/collection.ts"
+
+/** What a collection holds: the version of each document, in the order of their last write; undefined where there is no
+ *  such collection. */
+export type State = ReadonlyMap<string, number> | undefined
+
+/** A put of this version of a document, or a delete where it is 0. Every version is written once. */
+export interface Write {
+  readonly id: string
+  readonly version: number
+}
+
+export const DIMENSION = 4
+
+export const SCHEMA = {
+  backends: {
+    text: {
+      fields: [
+        { name: "title", type: "text" },
+        { name: "version", type: "i64" },
+      ],
+    },
+    vector: { embedding_field: "embedding", dimension: DIMENSION, distance: "euclidean", hnsw_m: 4 },
+  },
+} as const
+
+const WORDS = ["ash", "birch", "cedar", "elm", "fir", "hazel", "juniper", "larch"]
+
+/** A word that this version of all documents has and no other. */
+export function markOf(version: number): string {
+  return `v${version}`
+}
+
+/** Everything of a document follows from its version. */
+export function documentOf({ id, version }: Write) {
+  const word = (place: number) => WORDS[(version * 7 + place * place) % WORDS.length]
+  // Now and then one of several pages and blocks.
+  const wordCount = version % 97 === 0 ? 4000 + (version % 4000) : 1 + (version % 5)
+  const words = Array.from({ length: wordCount }, (_, place) => word(place)).join(" ")
+  const vector = vectorOf(version)
+  return { id, fields: { title: `${markOf(version)} ${words}`, version }, ...(vector ? { vector } : {}) }
+}
+
+/** Unlike that of any other version; one in four has none. */
+export function vectorOf(version: number): number[] | undefined {
+  if (version % 4 === 0) return undefined
+  return [version % 50, Math.floor(version / 50) % 50, Math.floor(version / 2500) % 50, Math.floor(version / 125_000)]
+}
+
+/** What is wrong with a document that should be one of its versions whole. */
+export function findWrong({ id, fields, vector }: Pick<Document, "id" | "fields"> & { vector?: ArrayLike<number> }) {
+  const version = Number(fields["version"])
+  const expected = documentOf({ id, version })
+  if (JSON.stringify(fields) !== JSON.stringify(expected.fields)) return `the fields of ${id} are not whole`
+  const same = (vector?.length ?? 0) === (expected.vector?.length ?? 0)
+  if (!same || expected.vector?.some((value, place) => value !== vector?.[place])) {
+    return `the vector of ${id} is not that of version ${version}`
+  }
+  return undefined
+}
+
+export function applyWrites(state: State, writes: readonly Write[]): ReadonlyMap<string, number> {
+  const result = new Map(state)
+  for (const { id, version } of writes) {
+    result.delete(id)
+    if (version > 0) result.set(id, version)
+  }
+  return result
+}
+
+/** The states that any number of the writes, from the first on, lead to: 0, 1, … all of them. */
+export function prefixStates(state: State, writes: readonly Write[]): State[] {
+  const states = [state]
+  for (const write of writes) states.push(applyWrites(states.at(-1), [write]))
+  return states
+}
+
+export function sameState(a: State, b: State): boolean {
+  return describeState(a) === describeState(b)
+}
+
+export function describeState(state: State): string {
+  return state ? [...state].map(([id, version]) => `${id}:${version}`).join(" ") || "(empty)" : "(no collection)"
+}
