@@ -35,7 +35,7 @@ export function markOf(version: number): string {
 export function documentOf({ id, version }: Write) {
   const word = (place: number) => WORDS[(version * 7 + place * place) % WORDS.length]
   // Now and then one of several pages and blocks.
-  const wordCount = version % 97 === 0 ? 4000 + (version % 4000) : 1 + (version % 5)
+  const wordCount = version % 97 === 0 ? 1000 + (version % 1000) : 1 + (version % 5)
   const words = Array.from({ length: wordCount }, (_, place) => word(place)).join(" ")
   const vector = vectorOf(version)
   return { id, fields: { title: `${markOf(version)} ${words}`, version }, ...(vector ? { vector } : {}) }
