@@ -49,8 +49,11 @@ export const CHANGING_OPERATIONS = [
   "makeDirectory",
   "removeDirectory",
   "syncDirectory",
+  "reserve",
+  "hold",
+  "release",
 ] as const
-export const READING_OPERATIONS = ["read", "open", "size", "list"] as const
+export const READING_OPERATIONS = ["read", "open", "size", "list", "held"] as const
 
 export interface Operation {
   /** "cut" is `Storage.append`, which opens a file; "read" is a read of an open file too. */
@@ -148,68 +151,115 @@ class Folder {
   isDetached = false
 }
 
-/** A file apart from its names. Files only grow, so what was synced is a prefix; in it some syncs may have failed. */
+interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/** A file apart from its names. */
 class File {
   readonly number = ++nodeCount
-  length = 0
-  durableLength = 0
-  /** Bytes that a failed sync gave up, ascending. */
-  lost: { readonly start: number; readonly end: number }[] = []
+  /** As programs see it. */
+  readonly now = new Bytes()
+  /** As it is on the disk for sure. */
+  readonly durable = new Bytes()
+  /** Written since the last sync. */
+  dirty: Range[] = []
+  /** What failed syncs gave up: part of it may have arrived before they failed. */
+  lost: Range[] = []
   /** The process that holds this name, where it is a hold and no more. */
   holder: FaultyStorage | undefined
-  #bytes = new Uint8Array(0)
 
-  append(bytes: Uint8Array): void {
-    const end = this.length + bytes.length
-    if (end > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(end, this.#bytes.length * 2, 256))
-      grown.set(this.#bytes.subarray(0, this.length))
-      this.#bytes = grown
-    }
-    this.#bytes.set(bytes, this.length)
-    this.length = end
+  get length(): number {
+    return this.now.length
+  }
+
+  /** Returns by how much the file grew. */
+  write(offset: number, bytes: Uint8Array): number {
+    const before = this.now.length
+    this.now.write(offset, bytes)
+    const last = this.dirty.at(-1)
+    const end = offset + bytes.length
+    if (last?.end === offset) this.dirty[this.dirty.length - 1] = { start: last.start, end }
+    else if (bytes.length > 0) this.dirty.push({ start: offset, end })
+    return this.now.length - before
   }
 
   cut(length: number): void {
-    this.length = length
-    this.durableLength = Math.min(this.durableLength, length)
-    this.lost = this.lost
-      .filter(({ start }) => start < length)
-      .map(({ start, end }) => ({ start, end: Math.min(end, length) }))
+    const clip = (ranges: readonly Range[]) =>
+      ranges.filter(({ start }) => start < length).map(({ start, end }) => ({ start, end: Math.min(end, length) }))
+    this.now.cut(length)
+    this.durable.cut(length)
+    this.dirty = clip(this.dirty)
+    this.lost = clip(this.lost)
+  }
+
+  /** Durable zeros up to this length. */
+  reserve(length: number): void {
+    this.now.grow(length)
+    this.durable.grow(length)
   }
 
   sync(): void {
-    this.durableLength = this.length
+    for (const { start, end } of this.dirty) this.durable.write(start, this.now.read(start, end - start))
+    this.dirty = []
   }
 
   failSync(): void {
-    const given = this.lost.at(-1)?.end ?? 0
-    const start = Math.max(this.durableLength, given)
-    if (start < this.length) this.lost.push({ start, end: this.length })
-  }
-
-  read(path: string, offset: number, length: number): Uint8Array {
-    if (offset + length > this.length) throw truncated(path, offset + length, this.length)
-    return this.#bytes.slice(offset, offset + length)
+    this.lost.push(...this.dirty)
+    this.dirty = []
   }
 
   /** What a power cut leaves: synced bytes, then any part of the others, a prefix in which pages may be zeros because
    *  their data did not arrive. Without randomness nothing that was not synced is left. */
   survivor(random: Random | undefined): File {
-    const end = random ? this.durableLength + random.below(this.length - this.durableLength + 1) : this.durableLength
-    const bytes = this.#bytes.slice(0, end)
-    const pageBytes = random ? 1 << (3 + random.below(10)) : end
-    const loseSome = (start: number, stop: number, share: number) => {
-      for (let page = start; page < Math.min(stop, end); page += pageBytes) {
-        if (!random || random.unit() < share) bytes.fill(0, page, Math.min(page + pageBytes, stop))
-      }
-    }
-    for (const { start, end: stop } of this.lost) loseSome(start, stop, 0.75)
-    if (random) loseSome(this.durableLength, end, 0.25)
     const file = new File()
-    file.append(bytes)
-    file.sync()
+    file.write(0, this.durable.read(0, this.durable.length))
+    if (random) {
+      file.now.grow(this.durable.length + random.below(Math.max(0, this.length - this.durable.length) + 1))
+      const pageBytes = 1 << (3 + random.below(10))
+      const keepSome = ({ start, end }: Range, share: number) => {
+        for (let page = start; page < Math.min(end, file.length); page += pageBytes) {
+          const stop = Math.min(page + pageBytes, end, file.length)
+          if (random.unit() < share) file.now.write(page, this.now.read(page, stop - page))
+        }
+      }
+      for (const range of this.lost) keepSome(range, 0.25)
+      for (const range of this.dirty) keepSome(range, 0.75)
+    }
+    file.durable.write(0, file.now.read(0, file.length))
+    file.dirty = []
     return file
+  }
+}
+
+/** Bytes that grow; capacity doubles. What a cut took away reads as zeros when it is grown over. */
+class Bytes {
+  length = 0
+  #bytes = new Uint8Array(0)
+
+  write(offset: number, bytes: Uint8Array): void {
+    this.grow(offset + bytes.length)
+    this.#bytes.set(bytes, offset)
+  }
+
+  grow(length: number): void {
+    if (length > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(length, this.#bytes.length * 2, 256))
+      grown.set(this.#bytes.subarray(0, this.length))
+      this.#bytes = grown
+    }
+    this.length = Math.max(this.length, length)
+  }
+
+  cut(length: number): void {
+    if (length >= this.length) return
+    this.#bytes.fill(0, length, this.length)
+    this.length = length
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    return this.#bytes.slice(offset, offset + length)
   }
 }
 
@@ -307,7 +357,12 @@ export class FaultyStorage implements Storage {
     const left = new Machine()
     const copy = (from: Folder, to: Folder) => {
       // By name, so that the same seed always leaves the same.
-      for (const [name, node] of [...from.durable].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const names = new Map(from.durable)
+      // What was never meant to be durable may have come to the disk all the same.
+      for (const [name, node] of random ? from.now : []) {
+        if (!names.has(name) && isHold(node) && random?.below(2) === 0) names.set(name, node)
+      }
+      for (const [name, node] of [...names].sort(([a], [b]) => (a < b ? -1 : 1))) {
         const survivor = node instanceof File ? node.survivor(random) : new Folder()
         to.now.set(name, survivor)
         to.durable.set(name, survivor)
@@ -322,7 +377,7 @@ export class FaultyStorage implements Storage {
   async read(path: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
     return await this.#operation({ kind: "read", path }, () => {
       const file = this.#machine.file(path)
-      return file.read(path, range?.offset ?? 0, range?.length ?? file.length)
+      return readExactly(file, path, range?.offset ?? 0, range?.length ?? file.length)
     })
   }
 
@@ -334,7 +389,9 @@ export class FaultyStorage implements Storage {
     }
     const read = async (offset: number, length: number) => {
       if (!isOpen) throw new PrismError("CLOSED", `${path} is closed`, { place: path })
-      return await this.#operation({ kind: "read", path }, () => file.read(path, offset, length), { isOpen: true })
+      return await this.#operation({ kind: "read", path }, () => readExactly(file, path, offset, length), {
+        isOpen: true,
+      })
     }
     return { path, size: file.length, read, close, [Symbol.asyncDispose]: close }
   }
@@ -365,7 +422,7 @@ export class FaultyStorage implements Storage {
       this.#machine.change({ names: [{ folder, name: lastName(path), node: file }], folder })
       return file
     })
-    return this.#writable(path, file)
+    return this.#writable(path, file, 0)
   }
 
   async append(path: string, length: number): Promise<WritableFile> {
@@ -377,7 +434,7 @@ export class FaultyStorage implements Storage {
       file.cut(length)
       return file
     })
-    return this.#writable(path, file)
+    return this.#writable(path, file, length)
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -489,39 +546,51 @@ export class FaultyStorage implements Storage {
     return lock
   }
 
-  /** Never durable, and no operation that a fault can hit. */
+  /** Never durable: a power cut leaves it, as a file that nobody holds, or not. */
   async hold(path: string, content: string): Promise<StorageHold> {
-    this.#check(path)
-    let folder = this.#machine.root
-    for (const name of pathNames(parentPath(path))) {
-      const there = folder.now.get(name) ?? new Folder()
-      if (there instanceof File) throw exists(path)
-      folder.now.set(name, there)
-      folder = there
-    }
-    const name = lastName(path)
-    if (folder.now.has(name)) throw exists(path)
     const file = new File()
-    file.holder = this
-    file.append(encodeUtf8(content))
-    folder.now.set(name, file)
+    const name = lastName(path)
+    const folder = await this.#operation({ kind: "hold", path }, () => {
+      let folder = this.#machine.root
+      for (const name of pathNames(parentPath(path))) {
+        const there = folder.now.get(name) ?? new Folder()
+        if (there instanceof File) throw exists(path)
+        folder.now.set(name, there)
+        folder = there
+      }
+      if (folder.now.has(name)) throw exists(path)
+      this.#needRoom(1, path)
+      file.holder = this
+      file.write(0, encodeUtf8(content))
+      folder.now.set(name, file)
+      return folder
+    })
     const release = async () => {
-      if (folder.now.get(name) === file) folder.now.delete(name)
+      if (file.holder === undefined) return
+      file.holder = undefined
+      await this.#operation(
+        { kind: "release", path },
+        () => {
+          if (folder.now.get(name) === file) folder.now.delete(name)
+        },
+        { isOpen: true },
+      )
     }
     return { release, [Symbol.asyncDispose]: release }
   }
 
   async held(directory: string): Promise<{ name: string; content: string }[]> {
-    this.#check(directory)
-    const folder = this.#machine.find(directory)
-    const held: { name: string; content: string }[] = []
-    if (!(folder instanceof Folder)) return held
-    for (const [name, file] of folder.now) {
-      if (!(file instanceof File)) continue
-      if (file.holder === undefined || file.holder.isDead) folder.now.delete(name)
-      else held.push({ name, content: decodeUtf8(file.read(joinPath(directory, name), 0, file.length)) })
-    }
-    return held.sort((a, b) => (a.name < b.name ? -1 : 1))
+    return await this.#operation({ kind: "held", path: directory }, () => {
+      const folder = this.#machine.find(directory)
+      const held: { name: string; content: string }[] = []
+      if (!(folder instanceof Folder)) return held
+      for (const [name, file] of folder.now) {
+        if (!(file instanceof File)) continue
+        if (file.holder === undefined || file.holder.isDead) folder.now.delete(name)
+        else held.push({ name, content: decodeUtf8(file.now.read(0, file.length)) })
+      }
+      return held.sort((a, b) => (a.name < b.name ? -1 : 1))
+    })
   }
 
   async freeBytes(): Promise<number | undefined> {
@@ -538,29 +607,44 @@ export class FaultyStorage implements Storage {
     await this.close()
   }
 
-  #writable(path: string, file: File): WritableFile {
+  #writable(path: string, file: File, length: number): WritableFile {
+    const machine = this.#machine
+    let end = length
     let isOpen = true
     const check = () => {
       if (!isOpen) throw new PrismError("CLOSED", `${path} is closed`, { place: path })
     }
     const write = (bytes: Uint8Array) => {
-      file.append(bytes)
-      this.#machine.usedBytes += bytes.length
+      machine.usedBytes += file.write(end, bytes)
+      end += bytes.length
     }
     const append = async (bytes: Uint8Array) => {
       check()
       const tear = (part: number) => write(bytes.subarray(0, Math.floor(bytes.length * part)))
       const whole = () => {
-        const room = this.#machine.capacity - this.#machine.usedBytes
-        if (room < bytes.length) write(bytes.subarray(0, Math.max(0, room)))
-        this.#needRoom(bytes.length > room ? 1 : 0, path)
-        write(bytes)
+        const room = file.length - end + Math.max(0, machine.capacity - machine.usedBytes)
+        write(bytes.subarray(0, room))
+        if (room < bytes.length) throw full(path)
       }
       await this.#operation({ kind: "append", path }, whole, { tear, isOpen: true })
+    }
+    const reserve = async (byteLength: number) => {
+      check()
+      const whole = () => {
+        const more = Math.max(0, end + byteLength - file.length)
+        this.#needRoom(more, path)
+        file.reserve(end + byteLength)
+        machine.usedBytes += more
+      }
+      await this.#operation({ kind: "reserve", path }, whole, { isOpen: true })
     }
     const sync = async () => {
       check()
       await this.#operation({ kind: "sync", path }, () => file.sync(), { fail: () => file.failSync(), isOpen: true })
+    }
+    const appendDurably = async (bytes: Uint8Array) => {
+      await append(bytes)
+      await sync()
     }
     const close = async () => {
       isOpen = false
@@ -568,14 +652,11 @@ export class FaultyStorage implements Storage {
     return {
       path,
       get length() {
-        return file.length
+        return end
       },
       append,
-      async appendDurably(bytes) {
-        await append(bytes)
-        await sync()
-      },
-      reserve: async () => check(),
+      appendDurably,
+      reserve,
       sync,
       close,
       [Symbol.asyncDispose]: close,
@@ -616,8 +697,7 @@ export class FaultyStorage implements Storage {
   }
 
   #needRoom(bytes: number, path: string): void {
-    if (this.#machine.usedBytes + bytes <= this.#machine.capacity) return
-    throw new PrismError("DISK_FULL", `${path}: the disk of the test is full`, { place: path })
+    if (this.#machine.usedBytes + bytes > this.#machine.capacity) throw full(path)
   }
 
   /** Files that are open stay so when their storage is closed. */
@@ -647,6 +727,12 @@ export async function writeWhole(storage: Storage, path: string, bytes: Uint8Arr
   await file.append(bytes)
 }
 
+/** A held file, or a folder that was made for some. */
+function isHold(node: Folder | File): boolean {
+  if (node instanceof File) return node.holder !== undefined
+  return node.durable.size === 0 && node.now.size > 0 && [...node.now.values()].every(isHold)
+}
+
 function isChanging(kind: Operation["kind"]): boolean {
   return (CHANGING_OPERATIONS as readonly string[]).includes(kind)
 }
@@ -658,6 +744,15 @@ function setName(names: Map<string, Folder | File>, name: string, node: Folder |
 
 function lastName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1)
+}
+
+function readExactly(file: File, path: string, offset: number, length: number): Uint8Array {
+  if (offset + length > file.length) throw truncated(path, offset + length, file.length)
+  return file.now.read(offset, length)
+}
+
+function full(path: string): PrismError {
+  return new PrismError("DISK_FULL", `${path}: the disk of the test is full`, { place: path })
 }
 
 function notFound(path: string): PrismError {
