@@ -17,9 +17,10 @@ export {
 } from "./blob";
 
 export {
-  vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterExtend, vectorWriterRelink, vectorWriterEnterNewLinks,
-  vectorWriterExtended, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree, vectorCount, vectorCountAccepted, vectorDimension,
-  vectorMetric, vectorQuery, vectorSearch, vectorResults, vectorScores, vectorOf, vectorJson, vectorJsonText,
+  vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterExtend, vectorWriterRelink,
+  vectorWriterEnterNewLinks, vectorWriterExtended, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree,
+  vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorQuery, vectorSearch, vectorResults,
+  vectorScores, vectorOf, vectorJson, vectorJsonText,
 } from "./vector/abi";
 
 // Used inside the module; exported so that every width can be tried.

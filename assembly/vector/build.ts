@@ -4,7 +4,8 @@ import { docSetAdd, docSetGrow, docSetNew } from "../doc-set";
 import { regionAlloc, regionFree } from "../region";
 import { dotExact } from "./distance";
 import {
-  COSINE, distanceArena, factorOf, hasGraph, LEVEL_MAX, linkArena, linkOffset, NONE, slotsAt, twinOf, VectorIndex, vectorRow,
+  COSINE, distanceArena, factorOf, hasGraph, LEVEL_MAX, linkArena, linkOffset, NONE, slotsAt, twinOf, VectorIndex,
+  vectorRow,
 } from "./layout";
 import { distanceOfKey, EXPANDED, insertKey, keyAt, keyOf, ordinalOfKey, putKey } from "./pool";
 import { anyNearer, descendTo, ensureBuildPool, measureBatch, measureOne, newEpoch, searchLevel, see } from "./search";

@@ -14,11 +14,13 @@ import { docSetAdd, docSetCount, docSetHas, docSetLength } from "../doc-set";
 import { regionAlloc, regionFree } from "../region";
 import { chooseLinks, ensureCapacity, ensurePresent, ensureUpper, linkBack, writeLinks } from "./build";
 import {
-  COSINE, distanceArena, docOrdOf, factorOf, freeIndex, levelOf, linkArena, linkOffset, newIndex, NONE,
-  slotsAt, towerOf, twinOf, VectorIndex, vectorRow,
+  COSINE, distanceArena, docOrdOf, factorOf, freeIndex, levelOf, linkArena, linkOffset, newIndex, NONE, slotsAt, towerOf,
+  twinOf, VectorIndex, vectorRow,
 } from "./layout";
 import { distanceOfKey, insertKey, keyAt, keyOf, ordinalOfKey, putKey, sortKeys } from "./pool";
-import { anyNearer, descendTo, ensureBuildPool, ensurePools, measureBatch, measureOne, newEpoch, searchLevel, see } from "./search";
+import {
+  anyNearer, descendTo, ensureBuildPool, ensurePools, measureBatch, measureOne, newEpoch, searchLevel, see,
+} from "./search";
 
 // What one extension works with, a region of u32:
 //   places[vectors of the segment]  of a vector in the segment's graph: the new ordinal of who stands in its place,
@@ -33,7 +35,7 @@ import { anyNearer, descendTo, ensureBuildPool, ensurePools, measureBatch, measu
 }
 
 /** A writer with the living vectors of a segment, its graph still without links: `relink` all, then `enterNewLinks` of
- *  all, then `finish`. 0 when memory is used up. docOrds become ranks in `live`; there is room for `expected` vectors. */
+ *  all, then `finish`. 0 when memory is used up. docOrds become ranks in `live`, `expected` is the writer's. */
 export function beginFrom(segment: VectorIndex, live: usize, expected: u32): usize {
   const region = newIndex(segment.dimension, segment.metric, segment.m, segment.efConstruction);
   if (!region) return 0;

@@ -4,7 +4,8 @@ import { DOC_SET_WORDS_OFFSET, docSetAndCount, docSetHas, docSetLength } from ".
 import { regionAlloc, regionFree } from "../region";
 import { dot4, dotExact, l2Squared4, l2SquaredExact } from "./distance";
 import {
-  COSINE, DOT, docOrdOf, EUCLIDEAN, hasGraph, linkArena, linkOffset, M_MAX, NONE, slotsAt, twinOf, VectorIndex, vectorRow,
+  COSINE, DOT, docOrdOf, EUCLIDEAN, hasGraph, linkArena, linkOffset, M_MAX, NONE, slotsAt, twinOf, VectorIndex,
+  vectorRow,
 } from "./layout";
 import { distanceOfKey, EXPANDED, insertKey, keyAt, keyOf, ordinalOfKey, putKey, sortKeys } from "./pool";
 
