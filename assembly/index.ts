@@ -18,7 +18,8 @@ export {
 
 export {
   vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterExtend, vectorWriterRelink,
-  vectorWriterEnterNewLinks, vectorWriterExtended, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen, vectorFree,
+  vectorWriterEnterNewLinks, vectorWriterExtended, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen,
+  vectorSegmentCheck, vectorRowJson, vectorRowJsonMax, vectorFree,
   vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorQuery, vectorSearch, vectorResults,
   vectorScores, vectorOf, vectorJson, vectorJsonText,
 } from "./vector/abi";

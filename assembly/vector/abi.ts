@@ -8,7 +8,7 @@ import {
   docOrdOf, freeIndex, M_MAX, newIndex, NONE, ordinalOf, VectorIndex, vectorRow, writerBytes,
 } from "./layout";
 import { ensurePools, exactScore, searchResults, searchVectors } from "./search";
-import { open, seal } from "./segment";
+import { isSound, open, seal } from "./segment";
 
 @inline function at(index: usize): VectorIndex { return changetype<VectorIndex>(index); }
 
@@ -60,10 +60,15 @@ export function vectorWriterSeal(index: usize): usize {
   return seal(at(index));
 }
 
-/** Opens a blob that has passed blobCheck: the index, 0 when memory is used up, 1 when the blob is damaged. The index
- *  owns the blob from then on. Its docOrds are below docCount, which is 0xffffffff where the caller does not know. */
+/** Opens a blob whose pages have all been checked: the index, 0 when memory is used up, 1 when the blob is damaged. The
+ *  blob stays the caller's, and longer than the index. Its docOrds are below docCount. */
 export function vectorSegmentOpen(blob: usize, docCount: u32): usize {
   return open(blob, docCount);
+}
+
+/** Whether all of a segment makes sense, beyond what keeps a search inside it. */
+export function vectorSegmentCheck(index: usize): bool {
+  return isSound(at(index));
 }
 
 export function vectorFree(index: usize): void {
@@ -126,6 +131,16 @@ export function vectorJson(index: usize, docOrd: u32): i32 {
   const dimension = at(index).dimension;
   if (!ensurePools(at(index), (jsonBytesMax(dimension) >> 3) + 1)) return -1;
   return <i32>writeJson(at(index).pools, row, dimension);
+}
+
+/** Writes the f32[dimension] at `row` as a JSON array to `out`, where there is room for vectorRowJsonMax bytes. Returns
+ *  its bytes. */
+export function vectorRowJson(row: usize, dimension: u32, out: usize): usize {
+  return writeJson(out, row, dimension);
+}
+
+export function vectorRowJsonMax(dimension: u32): usize {
+  return <usize>jsonBytesMax(dimension);
 }
 
 /** Where vectorJson left its text; another call overwrites it. */

@@ -57,7 +57,7 @@ export const LEVEL_MAX: u32 = 15;
 
   /** DocSet of the documents that have a vector. */
   present: usize;
-  blob: usize; // a segment's bytes, 0 for a writer
+  blob: usize; // a segment's bytes, which are not the index's to give back; 0 for a writer
 
   query: usize; // f32 row, as it came in
   unit: usize; // f32 row: the query over its norm
@@ -135,9 +135,7 @@ export function newIndex(dimension: u32, metric: u32, m: u32, efConstruction: u3
 
 /** Gives back everything that the index holds. */
 export function freeIndex(index: VectorIndex): void {
-  if (index.blob) {
-    regionFree(index.blob);
-  } else {
+  if (!index.blob) {
     regionFree(index.vectors);
     regionFree(index.factors);
     regionFree(index.docOrds);

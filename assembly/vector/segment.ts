@@ -1,5 +1,6 @@
 // The sealed vector index: a blob (blob.ts) whose sections are the arenas of layout.ts, byte for byte. No pointers, so
-// opening one is checking it.
+// opening one is checking it. Single vectors are read from the file by src/engine/vector-index.ts, which knows META,
+// DOC_ORDS and VECTORS too.
 import { blobAddSection, blobBegin, blobFinish, blobHeaderBytes, section, sectionLength } from "../blob";
 import { docSetAdd, docSetNew } from "../doc-set";
 import { regionAlloc } from "../region";
@@ -31,7 +32,8 @@ const META_COUNT: usize = 16;
 const META_ENTRY: usize = 20;
 const META_TOP_LEVEL: usize = 24;
 const META_UPPER_COUNT: usize = 28;
-const META_BYTES: usize = 32;
+const META_LAST_DOC_ORD: usize = 32; // NONE without vectors
+const META_BYTES: usize = 36;
 
 /** Writes a writer's index into a new blob; 0 when memory is used up. */
 export function seal(index: VectorIndex): usize {
@@ -58,6 +60,7 @@ export function seal(index: VectorIndex): usize {
   store<u32>(meta, index.entry, META_ENTRY);
   store<u32>(meta, index.topLevel, META_TOP_LEVEL);
   store<u32>(meta, index.upperCount, META_UPPER_COUNT);
+  store<u32>(meta, index.count ? docOrdOf(index, index.count - 1) : NONE, META_LAST_DOC_ORD);
   offset = blobAddSection(blob, META, offset, META_BYTES);
   offset = copySection(blob, DOC_ORDS, offset, index.docOrds, <usize>ordBytes);
   offset = copySection(blob, TOWERS, offset, index.towers, <usize>ordBytes);
@@ -78,8 +81,9 @@ function copySection(blob: usize, id: u32, offset: usize, from: usize, length: u
 export const SEGMENT_OUT_OF_MEMORY: usize = 0;
 export const SEGMENT_DAMAGED: usize = 1; // regions are aligned: no index has this address
 
-/** Opens a blob that blobCheck has passed. The index owns it from then on; on failure the caller still does. What
- *  could lead out of its arenas is checked here, so that a search need not look; docOrds are below docCount. */
+/** Opens a blob whose pages have all been checked: the index, or why there is none. The blob stays the caller's, and
+ *  longer than the index. What could lead a search out of its arenas, or round in circles, is checked here, so that it
+ *  need not look; whether the rest makes sense is for isSound to say. docOrds are below docCount. */
 export function open(blob: usize, docCount: u32): usize {
   const meta = section(blob, META);
   if (!meta || sectionLength(blob, META) != META_BYTES) return SEGMENT_DAMAGED;
@@ -111,19 +115,14 @@ export function open(blob: usize, docCount: u32): usize {
   index.factors = section(blob, FACTORS);
   index.vectors = section(blob, VECTORS);
   index.blob = blob;
-  const last = count ? docOrdOf(index, count - 1) : NONE; // NONE + 1 = 0 documents
   index.visited = regionAlloc(<usize>count << 1);
-  const isGood = index.visited != 0 && isSound(index, docCount);
-  if (isGood) index.present = docSetNew(last + 1);
+  const isGood = index.visited != 0 && isSafe(index, load<u32>(meta, META_LAST_DOC_ORD), docCount);
+  if (isGood) index.present = docSetNew(count ? docOrdOf(index, count - 1) + 1 : 0);
   if (index.present) {
     for (let ordinal: u32 = 0; ordinal < count; ordinal++) docSetAdd(index.present, docOrdOf(index, ordinal));
-    memory.fill(index.visited, 0, <usize>count << 1); // isSound left marks in it
     return region;
   }
   const failure = index.visited != 0 && !isGood ? SEGMENT_DAMAGED : SEGMENT_OUT_OF_MEMORY;
-  // The arenas are the blob's, and the blob is still the caller's.
-  index.vectors = index.factors = index.docOrds = index.links = index.towers = index.upper = index.twins = 0;
-  index.blob = 0;
   freeIndex(index);
   return failure;
 }
@@ -132,28 +131,70 @@ function isLong(blob: usize, id: u32, length: u64): bool {
   return <u64>sectionLength(blob, id) == length;
 }
 
-function isSound(index: VectorIndex, docCount: u32): bool {
+function isSafe(index: VectorIndex, lastDocOrd: u32, docCount: u32): bool {
   const count = index.count;
-  if (!count) return index.upperCount == 0;
-  if (!areDocOrdsSound(index, docCount) || !areTowersSound(index) || !areTwinsSound(index)) return false;
-  if (index.entry >= count || isTwin(index, index.entry)) return false;
-  if (levelOf(towerOf(index, index.entry)) != index.topLevel) return false;
-  for (let ordinal: u32 = 0; ordinal < count; ordinal++) {
+  if (!count) return index.upperCount == 0 && lastDocOrd == NONE;
+  if (docOrdOf(index, count - 1) != lastDocOrd || lastDocOrd >= docCount) return false;
+  if (!areDocOrdsSound(index) || !areTowersSound(index)) return false;
+  if (index.entry >= count || levelOf(towerOf(index, index.entry)) != index.topLevel) return false;
+  const areTwins = areTwinsSound(index);
+  memory.fill(index.visited, 0, <usize>count << 1);
+  return areTwins && areLinksInside(index);
+}
+
+/** Links of level 0 lead to vectors; those above to vectors that reach up there. */
+function areLinksInside(index: VectorIndex): bool {
+  const count = i32x4.splat(index.count);
+  const none = i32x4.splat(NONE);
+  const bytes = (<usize>index.count * index.m0) << 2; // m0 is even: whole pairs
+  let bad = i64x2.splat(0);
+  let at = index.links;
+  for (const end = at + bytes; at < end; at += 8) {
+    const links = v128.load64_zero(at);
+    bad = v128.or(bad, v128.andnot(i32x4.ge_u(links, count), i32x4.eq(links, none)));
+  }
+  if (v128.any_true(bad)) return false;
+  for (let ordinal: u32 = 0; ordinal < index.count; ordinal++) {
+    const level = levelOf(towerOf(index, ordinal));
+    for (let above: u32 = 1; above <= level; above++) {
+      let at = index.upper + linkOffset(index, ordinal, above);
+      for (const end = at + (<usize>index.m << 2); at < end; at += 4) {
+        const link = load<u32>(at);
+        if (link == NONE) break;
+        if (link >= index.count || levelOf(towerOf(index, link)) < above) return false;
+      }
+    }
+  }
+  return true;
+}
+
+/** Looks at the rest of an opened segment: links lead into the graph, and no number is infinite or NaN. */
+export function isSound(index: VectorIndex): bool {
+  const count = index.count;
+  memory.fill(index.visited, 0, <usize>count << 1);
+  index.epoch = 0;
+  const isGraph = areTwinsSound(index) && (!count || !isTwin(index, index.entry)) && areRowsSound(index);
+  memory.fill(index.visited, 0, <usize>count << 1);
+  return isGraph && areFinite(index.vectors, <usize>count * index.rowBytes) &&
+    (index.metric != COSINE || areFinite(index.factors, <usize>count << 2));
+}
+
+function areRowsSound(index: VectorIndex): bool {
+  for (let ordinal: u32 = 0; ordinal < index.count; ordinal++) {
     const level = levelOf(towerOf(index, ordinal));
     for (let at: u32 = 0; at <= level; at++) {
       if (!isRowSound(index, linkArena(index, at) + linkOffset(index, ordinal, at), at)) return false;
     }
   }
-  return areFinite(index.vectors, <usize>count * index.rowBytes) &&
-    (index.metric != COSINE || areFinite(index.factors, <usize>count << 2));
+  return true;
 }
 
-function areDocOrdsSound(index: VectorIndex, docCount: u32): bool {
+function areDocOrdsSound(index: VectorIndex): bool {
   const count = index.count;
   for (let ordinal: u32 = 1; ordinal < count; ordinal++) {
     if (docOrdOf(index, ordinal) <= docOrdOf(index, ordinal - 1)) return false;
   }
-  return docOrdOf(index, count - 1) < docCount;
+  return true;
 }
 
 /** Towers stand one behind the other in `upper`, and fill it. */
@@ -190,7 +231,7 @@ function areTwinsSound(index: VectorIndex): bool {
   return true;
 }
 
-/** Every link of a row leads to a vector of the graph that reaches up to this level. */
+/** Every link of a row leads to another vector of the graph that reaches up to this level. */
 function isRowSound(index: VectorIndex, row: usize, level: u32): bool {
   for (const end = row + (<usize>slotsAt(index, level) << 2); row < end; row += 4) {
     const link = load<u32>(row);

@@ -4,7 +4,7 @@ import { letOthersRun } from "../base/let-others-run.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import { Engine } from "../engine/engine.ts"
 import { TextWriter } from "../engine/text-index.ts"
-import { VectorSegment, VectorWriter } from "../engine/vector-index.ts"
+import { EXTEND_DEAD_SHARE_MAX, VectorSegment, VectorWriter } from "../engine/vector-index.ts"
 import type { Sha256 } from "../runtime.ts"
 import { DocumentStoreReader, DocumentStoreWriter } from "../storage/document-store.ts"
 import type { FileEntry, SegmentEntry } from "../storage/manifest.ts"
@@ -51,9 +51,6 @@ const WRITE_BYTES = 1 << 20
 
 /** Vectors between two looks at the clock: adding one to a graph takes some 0.1 to 1 ms. */
 const VECTORS_PER_PAUSE = 8
-
-/** A graph that lost a larger part of its vectors is built anew. */
-const DEAD_SHARE_MAX = 0.2
 
 /** Builds a segment of the sources' live documents in their order: ordinals are ranks among them. Its files and their
  *  names are durable when this resolves; undefined, and no file, where nothing lives. Only what the new index takes is
@@ -196,9 +193,9 @@ class SegmentBuild {
   ): Promise<VectorWriter | undefined> {
     return await first.withGraph(this.#engine, shape, async (segment) => {
       using live = DocSet.fromBytes(this.#engine, first.live.bytes, first.documentCount)
-      const dead = segment.count - segment.countAccepted(live)
-      if (dead > segment.count * DEAD_SHARE_MAX) return undefined
       await segment.load()
+      const dead = segment.count - segment.countAccepted(live)
+      if (dead > segment.count * EXTEND_DEAD_SHARE_MAX) return undefined
       return await VectorWriter.extend(this.#engine, segment, live, { expected, pause: () => this.#pause() })
     })
   }

@@ -1,5 +1,5 @@
 import { assert, PrismError } from "../base/errors.ts"
-import { openBlob } from "./blob.ts"
+import { type ByteSource, type PageCache, PagedBlob } from "./blob.ts"
 import type { DocSet } from "./doc-set.ts"
 import type { Engine } from "./engine.ts"
 import { allocated, copyOut } from "./memory.ts"
@@ -11,12 +11,6 @@ export interface VectorHits {
   readonly docOrds: Uint32Array
   /** Cosine similarity, inner product, or 1 / (1 + L2). */
   readonly scores: Float32Array
-}
-
-/** Bytes that can be read by range; a `ReadableFile` is one. */
-export interface ByteSource {
-  readonly size: number
-  read(offset: number, length: number): Promise<Uint8Array>
 }
 
 /** The vectors of one segment. A document without a vector is not in it. */
@@ -43,24 +37,44 @@ export interface VectorIndex {
 }
 
 // assembly/vector/layout.ts
+const LANES = 8
 const METRICS: readonly Metric[] = ["cosine", "dot", "euclidean"]
 const VECTOR_MAGIC = 0x43455650
 const VECTOR_VERSION = 2
 const WHAT = "vector segment"
-const DOC_COUNT_MAX = 0xffff_ffff
+
+// assembly/vector/segment.ts
+const META = 1
+const DOC_ORDS = 2
+const VECTORS = 8
+const META_DIMENSION = 0
+const META_METRIC = 4
+const META_COUNT = 16
+const META_LAST_DOC_ORD = 32
+const META_BYTES = 36
 
 abstract class EngineVectorIndex implements VectorIndex {
   protected readonly engine: Engine
   #index: number
 
+  /** `index` is 0 where there is none in the engine yet. */
   constructor(engine: Engine, index: number) {
     this.engine = engine
     this.#index = index
   }
 
+  /** The engine's name for it. */
   get index(): number {
-    assert(this.#index !== 0, "vector index used after close")
+    assert(this.#index !== 0, "vector index used before it is loaded, or after close")
     return this.#index
+  }
+
+  protected set index(index: number) {
+    this.#index = index
+  }
+
+  protected get hasIndex(): boolean {
+    return this.#index !== 0
   }
 
   get count(): number {
@@ -103,7 +117,7 @@ abstract class EngineVectorIndex implements VectorIndex {
   vector(docOrd: number): Float32Array | undefined {
     const row = this.engine.abi.vectorOf(this.index, docOrd) >>> 0
     if (row === 0) return undefined
-    return new Float32Array(this.engine.bytes.buffer, row, this.dimension).slice()
+    return new Float32Array(this.engine.bytes.buffer, row, this.#dimension).slice()
   }
 
   vectorJson(docOrd: number): Uint8Array | undefined {
@@ -134,19 +148,15 @@ abstract class EngineVectorIndex implements VectorIndex {
     this.close()
   }
 
-  get dimension(): number {
+  get #dimension(): number {
     return this.engine.abi.vectorDimension(this.index)
   }
 
-  get metric(): Metric {
-    return METRICS[this.engine.abi.vectorMetric(this.index)] ?? "cosine"
-  }
-
   #writeQuery(query: Float32Array): void {
-    if (query.length !== this.dimension) {
+    if (query.length !== this.#dimension) {
       throw new PrismError(
         "DIMENSION_MISMATCH",
-        `the query has ${query.length} dimensions, the vectors have ${this.dimension}`,
+        `the query has ${query.length} dimensions, the vectors have ${this.#dimension}`,
         { hint: "embed the query with the model that made the vectors" },
       )
     }
@@ -173,6 +183,11 @@ export interface VectorWriterOptions {
   readonly expected?: number | undefined
 }
 
+/** A graph of which a larger share is dead is better built anew. `VectorWriter.extend` keeps recall up to there: with
+ *  half dead, recall@10 at ef 150 is .9510 on 60,000 word vectors (.9527 from scratch) and .9817 on 50,000 embeddings
+ *  (.9820), in a fifth to a seventh of the time; with .8 dead it is .968 (.982) and .985 (.993). */
+export const EXTEND_DEAD_SHARE_MAX = 0.5
+
 /** Vectors that are relinked between two pauses: a few milliseconds, repairs included. */
 const RELINK_STEP = 256
 
@@ -192,7 +207,7 @@ export class VectorWriter extends EngineVectorIndex {
   /** `made` instead of options: an index that the engine made. */
   constructor(engine: Engine, made: VectorWriterOptions | number) {
     super(engine, typeof made === "number" ? made : newIndex(engine, made))
-    this.#dimension = this.dimension
+    this.#dimension = engine.abi.vectorDimension(this.index)
     this.#hasGraph = typeof made === "number" || made.graph
   }
 
@@ -247,87 +262,215 @@ export class VectorWriter extends EngineVectorIndex {
   seal(): VectorSegment {
     assert(this.#hasGraph, "a segment has a graph")
     const blob = allocated(this.engine.abi.vectorWriterSeal(this.index))
-    return VectorSegment.adopt(this.engine, blob, this)
+    return VectorSegment.adopt(this.engine, blob, this.#docEnd)
   }
+}
+
+/** What META and the places of two sections tell of a segment, before anything else of it is read. */
+interface SegmentShape {
+  readonly dimension: number
+  readonly metric: Metric
+  readonly count: number
+  /** Of the last vector; -1 where there is none. */
+  readonly lastDocOrd: number
+  /** Where the sections begin. */
+  readonly docOrds: number
+  readonly vectors: number
 }
 
 /** A sealed vector index. Its bytes on disk are its bytes in memory. */
 export class VectorSegment extends EngineVectorIndex {
-  readonly #blob: number
-  /** Bytes of the segment. */
-  readonly byteLength: number
+  readonly #blob: PagedBlob
+  readonly #shape: SegmentShape
+  readonly #docCount: number
+  #loading: Promise<void> | undefined
+  #isClosed = false
 
-  private constructor(engine: Engine, index: number, blob: number) {
-    super(engine, index)
+  private constructor(engine: Engine, blob: PagedBlob, shape: SegmentShape, docCount: number) {
+    super(engine, 0)
     this.#blob = blob
-    this.byteLength = engine.abi.blobLength(blob) >>> 0
+    this.#shape = shape
+    this.#docCount = docCount
   }
 
-  /** Opens what `readBytes` gave. Every byte is checked: CORRUPT, TRUNCATED, INCOMPATIBLE_VERSION. With `docCount`, a
-   *  vector of a document from there on is CORRUPT too. */
+  /** Opens what `readBytes` gave, which stays open as long as the segment. Only what names it is read; `cache` keeps
+   *  pages that are read for single vectors. Documents have ordinals below `docCount`. Errors: CORRUPT, TRUNCATED,
+   *  INCOMPATIBLE_VERSION; and of every method that reads, CORRUPT where its bytes are not those that were written. */
   static async open(
     engine: Engine,
     source: ByteSource,
-    expected: { dimension: number; metric: Metric; docCount?: number },
+    expected: { dimension: number; metric: Metric; docCount: number },
+    cache?: PageCache,
   ): Promise<VectorSegment> {
-    const bytes = await source.read(0, source.size)
-    const blob = openBlob(engine, bytes, { what: WHAT, magic: VECTOR_MAGIC, version: VECTOR_VERSION })
-    return VectorSegment.adopt(engine, blob, expected)
+    const blob = await PagedBlob.open(
+      engine,
+      source,
+      { what: WHAT, magic: VECTOR_MAGIC, version: VECTOR_VERSION },
+      cache,
+    )
+    try {
+      const { offset, length } = blob.section(META)
+      const shape = shapeOf(blob, await blob.read(offset, length))
+      if (shape.dimension !== expected.dimension || shape.metric !== expected.metric) {
+        throw new PrismError(
+          "CORRUPT",
+          `the ${WHAT} holds ${shape.metric} vectors of ${shape.dimension} dimensions, the schema says ${expected.metric} and ${expected.dimension}`,
+        )
+      }
+      if (shape.lastDocOrd >= expected.docCount) throw contradiction()
+      return new VectorSegment(engine, blob, shape, expected.docCount)
+    } catch (error) {
+      blob.close()
+      throw error
+    }
   }
 
-  /** Takes over a blob that the engine made or has checked. */
-  static adopt(
-    engine: Engine,
-    blob: number,
-    expected: { dimension: number; metric: Metric; docCount?: number },
-  ): VectorSegment {
-    const { abi } = engine
-    const index = abi.vectorSegmentOpen(blob, expected.docCount ?? DOC_COUNT_MAX) >>> 0
-    if (index <= 1) {
-      abi.regionFree(blob)
-      allocated(index)
-      throw new PrismError("CORRUPT", `the ${WHAT} contradicts itself`, {
-        hint: "restore the collection from an archive",
-      })
-    }
-    const dimension = abi.vectorDimension(index) >>> 0
-    const metric = METRICS[abi.vectorMetric(index)]
-    if (dimension !== expected.dimension || metric !== expected.metric) {
-      abi.vectorFree(index)
-      throw new PrismError(
-        "CORRUPT",
-        `the ${WHAT} holds ${metric} vectors of ${dimension} dimensions, the schema says ${expected.metric} and ${expected.dimension}`,
-      )
-    }
-    return new VectorSegment(engine, index, blob)
+  /** Takes over a blob that the engine made. */
+  static adopt(engine: Engine, pointer: number, docCount: number): VectorSegment {
+    const blob = PagedBlob.adopt(engine, pointer)
+    const { offset, length } = blob.section(META)
+    const segment = new VectorSegment(engine, blob, shapeOf(blob, copyOut(engine, pointer + offset, length)), docCount)
+    segment.#openIndex()
+    return segment
+  }
+
+  override get count(): number {
+    return this.#shape.count
+  }
+
+  /** Bytes of the segment. */
+  get byteLength(): number {
+    return this.#blob.byteLength
   }
 
   get isLoaded(): boolean {
-    return true
+    return this.hasIndex
   }
 
-  /** Linear memory that the segment holds. */
+  /** Linear memory that the segment's bytes take. */
   get residentBytes(): number {
-    return this.byteLength
+    return this.#blob.residentBytes
   }
 
-  /** All vectors in the order of their documents. */
-  async *scan(): AsyncGenerator<{ docOrd: number; vector: Float32Array }> {
-    for (let docOrd = 0, left = this.count; left > 0; docOrd++) {
-      const vector = this.vector(docOrd)
-      if (!vector) continue
-      left--
-      yield { docOrd, vector }
+  override load(): Promise<void> | undefined {
+    if (this.hasIndex) return undefined
+    this.#loading ??= this.#load().finally(() => {
+      this.#loading = undefined
+    })
+    return this.#loading
+  }
+
+  async #load(): Promise<void> {
+    await this.#blob.loadAll()
+    if (this.#isClosed) throw new PrismError("CLOSED", `the ${WHAT} was closed while it was read`)
+    this.#openIndex()
+  }
+
+  #openIndex(): void {
+    const index = this.engine.abi.vectorSegmentOpen(this.#blob.pointer, this.#docCount) >>> 0
+    if (index === 1) throw contradiction()
+    this.index = allocated(index)
+  }
+
+  override async readVector(docOrd: number): Promise<Float32Array | undefined> {
+    const bytes = await this.#readRow(docOrd)
+    return bytes && new Float32Array(bytes.buffer)
+  }
+
+  override async readVectorJson(docOrd: number): Promise<Uint8Array | undefined> {
+    const bytes = await this.#readRow(docOrd)
+    if (!bytes) return undefined
+    const { abi } = this.engine
+    const row = allocated(abi.regionAlloc(bytes.length + abi.vectorRowJsonMax(this.#shape.dimension)))
+    this.engine.bytes.set(bytes, row)
+    const text = row + bytes.length
+    const json = copyOut(this.engine, text, abi.vectorRowJson(row, this.#shape.dimension, text))
+    abi.regionFree(row)
+    return json
+  }
+
+  /** All vectors in the order of their documents, of which at most 1 MiB is in memory at once. */
+  async *scan(): AsyncGenerator<{ docOrd: number; vector: Float32Array }, void, undefined> {
+    const { dimension, count, docOrds, vectors } = this.#shape
+    const rowBytes = rowBytesOf(dimension)
+    const step = Math.max(1, Math.floor(SCAN_BYTES / rowBytes))
+    for (let first = 0; first < count; first += step) {
+      const length = Math.min(step, count - first)
+      const ords = new Uint32Array((await this.#blob.read(docOrds + first * 4, length * 4)).buffer)
+      const rows = new Float32Array((await this.#blob.read(vectors + first * rowBytes, length * rowBytes)).buffer)
+      for (const [i, docOrd] of ords.entries()) {
+        const at = (i * rowBytes) / 4
+        yield { docOrd, vector: rows.subarray(at, at + dimension) }
+      }
     }
   }
 
-  /** Looks at everything that a search relies on: CORRUPT where the file contradicts itself. */
-  check(): void {}
+  /** Looks at all that a loaded segment says: CORRUPT where it contradicts itself. */
+  check(): void {
+    if (!this.engine.abi.vectorSegmentCheck(this.index)) throw contradiction()
+  }
 
-  /** A copy of some of the segment's bytes. */
+  /** A copy of some of the bytes of a segment that a writer has sealed. */
   readBytes(offset: number, length: number): Uint8Array<ArrayBuffer> {
     assert(offset >= 0 && length >= 0 && offset + length <= this.byteLength, "range of a segment")
-    void this.index
-    return copyOut(this.engine, this.#blob + offset, length)
+    assert(this.#blob.isComplete, "bytes of a segment in memory")
+    return copyOut(this.engine, this.#blob.pointer + offset, length)
   }
+
+  override close(): void {
+    super.close()
+    this.#blob.close()
+    this.#isClosed = true
+  }
+
+  /** The components of a document's vector. */
+  async #readRow(docOrd: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const ordinal = await this.#ordinalOf(docOrd)
+    if (ordinal === undefined) return undefined
+    const { dimension, vectors } = this.#shape
+    return await this.#blob.read(vectors + ordinal * rowBytesOf(dimension), dimension * 4)
+  }
+
+  /** Which vector is a document's. Where every document up to the last has one, nothing need be read for that. */
+  async #ordinalOf(docOrd: number): Promise<number | undefined> {
+    const { count, lastDocOrd, docOrds } = this.#shape
+    if (docOrd > lastDocOrd) return undefined
+    // So many documents before the last have no vector: no ordinal is further than that below its docOrd.
+    const missing = lastDocOrd + 1 - count
+    if (missing === 0) return docOrd
+    let from = Math.max(0, docOrd - missing)
+    let to = Math.min(docOrd, count - 1)
+    while (from < to) {
+      const middle = (from + to) >>> 1
+      if ((await this.#docOrdAt(docOrds, middle)) < docOrd) from = middle + 1
+      else to = middle
+    }
+    return (await this.#docOrdAt(docOrds, from)) === docOrd ? from : undefined
+  }
+
+  async #docOrdAt(docOrds: number, ordinal: number): Promise<number> {
+    const bytes = await this.#blob.read(docOrds + ordinal * 4, 4)
+    return new DataView(bytes.buffer).getUint32(0, true)
+  }
+}
+
+const SCAN_BYTES = 1 << 20
+
+const rowBytesOf = (dimension: number): number => Math.ceil(dimension / LANES) * LANES * 4
+
+function shapeOf(blob: PagedBlob, bytes: Uint8Array<ArrayBuffer>): SegmentShape {
+  if (bytes.length !== META_BYTES) throw contradiction()
+  const meta = new DataView(bytes.buffer)
+  const dimension = meta.getUint32(META_DIMENSION, true)
+  const metric = METRICS[meta.getUint32(META_METRIC, true)]
+  const count = meta.getUint32(META_COUNT, true)
+  const lastDocOrd = count === 0 ? -1 : meta.getUint32(META_LAST_DOC_ORD, true)
+  const [docOrds, vectors] = [blob.section(DOC_ORDS), blob.section(VECTORS)]
+  const isLong = docOrds.length === count * 4 && vectors.length === count * rowBytesOf(dimension)
+  if (metric === undefined || !isLong || lastDocOrd < count - 1) throw contradiction()
+  return { dimension, metric, count, lastDocOrd, docOrds: docOrds.offset, vectors: vectors.offset }
+}
+
+function contradiction(): PrismError {
+  return new PrismError("CORRUPT", `the ${WHAT} contradicts itself`, { hint: "restore the collection from an archive" })
 }

@@ -1,6 +1,5 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { PrismError } from "../../src/base/errors.ts"
 import { DocSet } from "../../src/engine/doc-set.ts"
 import { Engine } from "../../src/engine/engine.ts"
 import {
@@ -10,7 +9,6 @@ import {
   VectorSegment,
   VectorWriter,
 } from "../../src/engine/vector-index.ts"
-import { repairChecksums } from "../support/blob-bytes.ts"
 import { Random } from "../support/random.ts"
 
 const METRICS: Metric[] = ["cosine", "dot", "euclidean"]
@@ -58,10 +56,6 @@ function clustered(random: Random, count: number, dimension: number): Map<number
     )
   }
   return documents
-}
-
-function sourceOf(bytes: Uint8Array): ByteSource {
-  return { size: bytes.length, read: async (offset, length) => bytes.slice(offset, offset + length) }
 }
 
 function addAll(writer: VectorWriter, documents: Map<number, Float32Array>): void {
@@ -281,37 +275,6 @@ describe.each(METRICS)("%s", (metric) => {
   })
 })
 
-test("vectors come back bit for bit, from the writer, the segment and the reopened segment", async () => {
-  const engine = new Engine()
-  const random = new Random(16)
-  const vectors = Array.from({ length: 200 }, () =>
-    Float32Array.from(
-      { length: 13 },
-      () => [random.normal(), -0, 0, 1e-45, -3e38, random.normal()][random.below(6)] ?? 0,
-    ),
-  )
-  const bits = (vector: Float32Array | undefined) => vector && new Uint32Array(vector.slice().buffer)
-  using writer = newWriter(engine, 13, "cosine")
-  for (const [i, vector] of vectors.entries()) writer.add(2 * i, vector)
-  using segment = writer.seal()
-  const bytes = segment.readBytes(0, segment.byteLength)
-  using reopened = await VectorSegment.open(engine, sourceOf(bytes), { dimension: 13, metric: "cosine", docCount: 399 })
-  for (const index of [writer, segment, reopened] satisfies VectorIndex[]) {
-    expect(index.count).toBe(200)
-    for (const [i, vector] of vectors.entries()) {
-      expect(bits(index.vector(2 * i))).toEqual(bits(vector))
-      expect(index.vector(2 * i + 1)).toBeUndefined()
-      expect(index.vectorJson(2 * i + 1)).toBeUndefined()
-      const json = JSON.parse(new TextDecoder().decode(index.vectorJson(2 * i))) as number[]
-      expect(bits(Float32Array.from(json))).toEqual(bits(vector))
-    }
-    expect(index.scores(vectors[0] ?? new Float32Array(13), Uint32Array.of(1, 999))).toEqual(
-      Float32Array.of(Number.NaN, Number.NaN),
-    )
-  }
-  expect(reopened.readBytes(0, reopened.byteLength)).toEqual(bytes)
-})
-
 test("a writer is searchable at every size, and the same documents give the same bytes", () => {
   const random = new Random(17)
   const documents = clustered(random, 1200, 8)
@@ -418,19 +381,6 @@ describe("a graph that is carried on", () => {
   })
 })
 
-test("an index without vectors can be searched, sealed and opened", async () => {
-  const engine = new Engine()
-  using writer = newWriter(engine, 4, "cosine")
-  using segment = writer.seal()
-  const bytes = segment.readBytes(0, segment.byteLength)
-  using reopened = await VectorSegment.open(engine, sourceOf(bytes), { dimension: 4, metric: "cosine", docCount: 0 })
-  for (const index of [writer, segment, reopened] satisfies VectorIndex[]) {
-    expect(index.count).toBe(0)
-    expect(index.search(new Float32Array(4), { k: 10, ef: 10 }).docOrds.length).toBe(0)
-    expect(index.vector(0)).toBeUndefined()
-  }
-})
-
 test("the marks of what was visited outlast more searches than they can count", () => {
   const engine = new Engine()
   const random = new Random(18)
@@ -442,98 +392,6 @@ test("the marks of what was visited outlast more searches than they can count", 
     const { docOrds } = writer.search(query, { k: 1, ef: 1 })
     if (docOrds[0] !== first.docOrds[0]) expect.fail(`search ${i} found another`)
   }
-})
-
-describe("what a file may not do", () => {
-  function sealed(engine: Engine): Uint8Array {
-    const random = new Random(19)
-    using writer = new VectorWriter(engine, { dimension: 3, metric: "cosine", m: 2, efConstruction: 10, graph: true })
-    const same = gaussian(random, 3)
-    for (let i = 0; i < 60; i++) writer.add(i, i % 7 ? gaussian(random, 3) : same)
-    using segment = writer.seal()
-    return segment.readBytes(0, segment.byteLength)
-  }
-
-  test("a bit that turned, or a byte that is missing, is refused", async () => {
-    const engine = new Engine()
-    const random = new Random(20)
-    const bytes = sealed(engine)
-    for (let round = 0; round < 3000; round++) {
-      const damaged = bytes.slice()
-      const at = random.below(bytes.length)
-      damaged[at] = (damaged[at] ?? 0) ^ (1 << random.below(8))
-      await expect(VectorSegment.open(engine, sourceOf(damaged), { dimension: 3, metric: "cosine" })).rejects.toThrow(
-        PrismError,
-      )
-      const cut = bytes.slice(0, at)
-      await expect(VectorSegment.open(engine, sourceOf(cut), { dimension: 3, metric: "cosine" })).rejects.toThrow(
-        PrismError,
-      )
-    }
-    expect(engine.memoryInUse).toBe(0)
-  })
-
-  test("a forged file with sound checksums is refused, or can be searched without harm", async () => {
-    const engine = new Engine()
-    const random = new Random(21)
-    const bytes = sealed(engine)
-    const sound = new DataView(bytes.buffer)
-    const sectionCount = sound.getUint16(16, true)
-    let opened = 0
-    let refused = 0
-    for (let round = 0; round < 6000; round++) {
-      const forged = bytes.slice()
-      const view = new DataView(forged.buffer)
-      const entry = 24 + 24 * random.below(sectionCount)
-      const [offset, length] = [view.getUint32(entry + 8, true), view.getUint32(entry + 16, true)]
-      if (length === 0) continue
-      const at = offset + 4 * random.below(length / 4)
-      const values = [0, 1, 59, 60, 61, 2 ** 31, 0xffffffff, 0xfffffffe, view.getUint32(at, true) ^ 16, random.bits()]
-      view.setUint32(at, values[random.below(values.length)] ?? 0, true)
-      repairChecksums(forged)
-      let segment: VectorSegment
-      try {
-        segment = await VectorSegment.open(engine, sourceOf(forged), { dimension: 3, metric: "cosine", docCount: 100 })
-      } catch (error) {
-        expect(error).toBeInstanceOf(PrismError)
-        refused++
-        continue
-      }
-      opened++
-      const { docOrds, scores } = segment.search(gaussian(random, 3), { k: 2, ef: 2 })
-      expect(docOrds.length).toBe(2)
-      expect(docOrds.every((docOrd) => docOrd < 100)).toBe(true)
-      expect(scores.every(Number.isFinite)).toBe(true)
-      segment.close()
-    }
-    expect(opened).toBeGreaterThan(100)
-    expect(refused).toBeGreaterThan(100)
-    expect(engine.memoryInUse).toBe(0)
-  })
-
-  test("a segment of another metric or dimension, or of more documents, is refused", async () => {
-    const engine = new Engine()
-    const bytes = sealed(engine)
-    for (const expected of [
-      { dimension: 4, metric: "cosine" as const },
-      { dimension: 3, metric: "dot" as const },
-      { dimension: 3, metric: "cosine" as const, docCount: 59 },
-    ]) {
-      await expect(VectorSegment.open(engine, sourceOf(bytes), expected)).rejects.toThrow(
-        expect.objectContaining({ code: "CORRUPT" }),
-      )
-    }
-    expect(engine.memoryInUse).toBe(0)
-  })
-
-  test("a query of another dimension, or with a component that is no number, is an error of the caller", async () => {
-    const engine = new Engine()
-    using segment = await VectorSegment.open(engine, sourceOf(sealed(engine)), { dimension: 3, metric: "cosine" })
-    const search = (query: Float32Array) => () => segment.search(query, { k: 1, ef: 1 })
-    expect(search(new Float32Array(4))).toThrow(expect.objectContaining({ code: "DIMENSION_MISMATCH" }))
-    expect(search(Float32Array.of(1, Number.NaN, 0))).toThrow(expect.objectContaining({ code: "INVALID_REQUEST" }))
-    expect(search(Float32Array.of(1, Infinity, 0))).toThrow(expect.objectContaining({ code: "INVALID_REQUEST" }))
-  })
 })
 
 test("closing gives all memory back, for ever", () => {
