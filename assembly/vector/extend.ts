@@ -14,8 +14,8 @@ import { docSetAdd, docSetCount, docSetHas, docSetLength } from "../doc-set";
 import { regionAlloc, regionFree } from "../region";
 import { chooseLinks, ensureCapacity, ensurePresent, ensureUpper, linkBack, writeLinks } from "./build";
 import {
-  COSINE, distanceArena, docOrdOf, factorOf, freeIndex, levelOf, linkArena, linkOffset, newIndex, NONE, slotsAt, towerOf,
-  twinOf, VectorIndex, vectorRow,
+  COSINE, distanceArena, docOrdOf, factorOf, freeIndex, levelOf, linkArena, linkOffset, newIndex, NONE, slotsAt,
+  towerOf, twinOf, VectorIndex, vectorRow,
 } from "./layout";
 import { distanceOfKey, insertKey, keyAt, keyOf, ordinalOfKey, putKey, sortKeys } from "./pool";
 import {

@@ -28,10 +28,6 @@ export interface VectorIndex {
   vector(docOrd: number): Float32Array | undefined
   /** `[0.1,…]`, the shortest decimals that parse back to the same f32, in UTF-8. */
   vectorJson(docOrd: number): Uint8Array | undefined
-  /** Makes the methods above ready; undefined when they are. Those below need no such call. */
-  load(): Promise<void> | undefined
-  readVector(docOrd: number): Promise<Float32Array | undefined>
-  readVectorJson(docOrd: number): Promise<Uint8Array | undefined>
   /** Gives the memory back. Closing twice is fine. */
   close(): void
 }
@@ -127,18 +123,6 @@ abstract class EngineVectorIndex implements VectorIndex {
     return length === 0 ? undefined : copyOut(this.engine, abi.vectorJsonText(this.index) >>> 0, length)
   }
 
-  load(): Promise<void> | undefined {
-    return undefined
-  }
-
-  async readVector(docOrd: number): Promise<Float32Array | undefined> {
-    return this.vector(docOrd)
-  }
-
-  async readVectorJson(docOrd: number): Promise<Uint8Array | undefined> {
-    return this.vectorJson(docOrd)
-  }
-
   close(): void {
     if (this.#index !== 0) this.engine.abi.vectorFree(this.#index)
     this.#index = 0
@@ -226,9 +210,9 @@ export class VectorWriter extends EngineVectorIndex {
     writer.#docEnd = live.count
     try {
       const count = writer.count
-      for (const step of [abi.vectorWriterRelink, abi.vectorWriterEnterNewLinks]) {
+      for (const step of ["vectorWriterRelink", "vectorWriterEnterNewLinks"] as const) {
         for (let from = 0; from < count; from += RELINK_STEP) {
-          step(index, segment.index, from, Math.min(from + RELINK_STEP, count))
+          abi[step](index, segment.index, from, Math.min(from + RELINK_STEP, count))
           await pause?.()
         }
       }
@@ -278,7 +262,8 @@ interface SegmentShape {
   readonly vectors: number
 }
 
-/** A sealed vector index. Its bytes on disk are its bytes in memory. */
+/** A sealed vector index. Its bytes on disk are its bytes in memory. One of a file is searched once it is loaded; its
+ *  vectors are read without that. */
 export class VectorSegment extends EngineVectorIndex {
   readonly #blob: PagedBlob
   readonly #shape: SegmentShape
@@ -352,7 +337,9 @@ export class VectorSegment extends EngineVectorIndex {
     return this.#blob.residentBytes
   }
 
-  override load(): Promise<void> | undefined {
+  /** Brings all of the segment into memory, so that it can be searched; undefined where it is there. Callers at once
+   *  share the work; after an error the next call reads again what is missing. */
+  load(): Promise<void> | undefined {
     if (this.hasIndex) return undefined
     this.#loading ??= this.#load().finally(() => {
       this.#loading = undefined
@@ -372,12 +359,14 @@ export class VectorSegment extends EngineVectorIndex {
     this.index = allocated(index)
   }
 
-  override async readVector(docOrd: number): Promise<Float32Array | undefined> {
+  /** A document's vector, bit for bit, loaded or not. */
+  async readVector(docOrd: number): Promise<Float32Array | undefined> {
     const bytes = await this.#readRow(docOrd)
     return bytes && new Float32Array(bytes.buffer)
   }
 
-  override async readVectorJson(docOrd: number): Promise<Uint8Array | undefined> {
+  /** The same as JSON, see `vectorJson`. */
+  async readVectorJson(docOrd: number): Promise<Uint8Array | undefined> {
     const bytes = await this.#readRow(docOrd)
     if (!bytes) return undefined
     const { abi } = this.engine
