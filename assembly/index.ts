@@ -34,9 +34,10 @@ export {
   textWriterFree,
 } from "./text/text-writer";
 export { textWriterSeal } from "./text/text-seal";
-export { textSegmentOpen, textSegmentFailure, textSegmentFree } from "./text/text-open";
+export { textSegmentOpen, textSegmentFailure, textSegmentCheck, textSegmentFree } from "./text/text-open";
+export { textNeed, textNeedTerm, textNeedId } from "./text/text-need";
 export { textSearch, textSearchTotal, textSearchHits, textSearchEnd, textFilter } from "./text/search";
 export {
   textDocCount, textFieldLength, textFieldDocCount, textDocFreq, textLookup, textLookupCount, textLookupEnd,
-  textWriterLastDocument, textAnalyze,
+  textLastDocument, textAnalyze,
 } from "./text/lookup";

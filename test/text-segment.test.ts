@@ -70,10 +70,13 @@ const answers = (segment: TextSegment, programs: readonly QueryProgram[]) =>
 /** Opens damaged bytes and asks everything of them; the error's code where they are refused. */
 async function tryDamaged(engine: Engine, bytes: Uint8Array, programs: readonly QueryProgram[]) {
   const inUse = engine.memoryInUse
-  let segment: TextSegment
+  let segment: TextSegment | undefined
   try {
     segment = await TextSegment.open(engine, sourceOf(bytes), FIELDS)
+    await segment.loadAll()
+    segment.check()
   } catch (error) {
+    segment?.close()
     expect(error).toBeInstanceOf(PrismError)
     expect(engine.memoryInUse).toBe(inUse)
     return (error as PrismError).code

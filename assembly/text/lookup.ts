@@ -3,10 +3,14 @@ import { analyzerNext, analyzerStart, tokenAddress, tokenLength, tokenPosition }
 import { CURSOR_BYTES, cursorCount, cursorDocFreq, cursorDocs, cursorNextBlock, cursorOpen } from "./cursor";
 import { inputAddress, scratchTake, scratchTrim } from "./scratch";
 import {
-  docCountOf, FIELD_DOC_COUNT_OFFSET, FIELD_LENGTH_OFFSET, fieldOf, indexKind, WRITER,
+  docCountOf, FIELD_DOC_COUNT_OFFSET, FIELD_LENGTH_OFFSET, fieldOf, indexKind, NO_DOC, SEGMENT, WRITER,
 } from "./text-index";
-import { entryDocFreq, findEntry } from "./text-segment";
+import { mayHaveId } from "./text-need";
+import {
+  entryDocFreq, entryPayload, entryPayloadLength, findEntry, SEGMENT_SKIPS_OFFSET, SKIP_BYTES, SKIP_LAST_DOC_OFFSET,
+} from "./text-segment";
 import { findTerm, TERM_LAST_DOC_OFFSET, termDocFreq } from "./text-writer";
+import { readVarint, varintEnd } from "./varint";
 
 export function textDocCount(index: usize): u32 {
   return docCountOf(index);
@@ -30,14 +34,39 @@ export function textDocFreq(index: usize, field: u32, length: u32): u32 {
   return findEntry(index, field, inputAddress(), length) ? entryDocFreq : 0;
 }
 
-/** The last document of a writer that has the term, `length` bytes in the input, without reading its postings: an id
- *  that is written again and again is looked up at each of its updates. u32.MAX_VALUE where none has the term;
- *  u32.MAX_VALUE - 1 where only the postings tell, because memory was used up while one more was added. */
-export function textWriterLastDocument(writer: usize, field: u32, length: u32): u32 {
-  const term = findTerm(writer, field, inputAddress(), length);
-  if (!term || !termDocFreq(writer, term)) return u32.MAX_VALUE;
+/** The last document that has the term, `length` bytes in the input, without reading its other postings: an id that is
+ *  written again and again is looked up at each of its updates. u32.MAX_VALUE where none has the term;
+ *  u32.MAX_VALUE - 1 where only the postings tell, because a writer's memory was used up while one more was added. */
+export function textLastDocument(index: usize, field: u32, length: u32): u32 {
+  if (indexKind(index) == SEGMENT) return lastOfSegment(index, field, inputAddress(), length);
+  const term = findTerm(index, field, inputAddress(), length);
+  if (!term || !termDocFreq(index, term)) return u32.MAX_VALUE;
   const last = load<u32>(term, TERM_LAST_DOC_OFFSET);
-  return last < docCountOf(writer) ? last : u32.MAX_VALUE - 1;
+  return last < docCountOf(index) ? last : u32.MAX_VALUE - 1;
+}
+
+function lastOfSegment(segment: usize, field: u32, term: usize, length: u32): u32 {
+  if (!field && !mayHaveId(segment, term, length)) return u32.MAX_VALUE;
+  if (!findEntry(segment, field, term, length)) return u32.MAX_VALUE;
+  const end = entryPayload + entryPayloadLength;
+  const blocks = entryDocFreq >> 7;
+  let at = entryPayload;
+  let doc = NO_DOC;
+  if (blocks) {
+    const last = readVarint(at, end) + blocks - 1;
+    at = varintEnd;
+    doc = load<u32>(load<usize>(segment, SEGMENT_SKIPS_OFFSET) + <usize>last * SKIP_BYTES, SKIP_LAST_DOC_OFFSET);
+  }
+  for (let left = entryDocFreq & 127; left; left--) {
+    const gap = readVarint(at, end);
+    at = varintEnd;
+    if (!(gap & 1)) {
+      readVarint(at, end);
+      at = varintEnd;
+    }
+    doc += (gap >> 1) + 1;
+  }
+  return doc;
 }
 
 let found: u32 = 0;

@@ -75,3 +75,10 @@ export const PROGRAM_TERM_BYTES: usize = 16;
 export const PROGRAM_TERM_OFFSET_OFFSET: usize = 0;
 export const PROGRAM_TERM_LENGTH_OFFSET: usize = 4;
 export const PROGRAM_TERM_POSITION_OFFSET: usize = 8;
+
+@inline export function programTerm(program: usize, term: u32): usize {
+  return program + load<u32>(program, PROGRAM_TERMS_OFFSET) + <usize>term * PROGRAM_TERM_BYTES;
+}
+@inline export function programTermBytes(program: usize, term: usize): usize {
+  return program + load<u32>(program, PROGRAM_POOL_OFFSET) + load<u32>(term, PROGRAM_TERM_OFFSET_OFFSET);
+}

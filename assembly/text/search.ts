@@ -17,23 +17,20 @@ import {
 import { LENGTHS } from "./fieldnorm";
 import {
   ALL, BOOL, MEMBER_AVERAGE_LENGTH_OFFSET, MEMBER_BYTES, MEMBER_FIELD_OFFSET, MEMBER_LENGTH_FACTOR_OFFSET,
-  MEMBER_WEIGHT_OFFSET, NODE_BOUNDS_OFFSET, NODE_BYTES, NODE_FIELD_OFFSET, NODE_FIRST_TERM_OFFSET, NODE_KIND_OFFSET,
-  NODE_LOWER_OFFSET, NODE_MUST_NOT_OFFSET, NODE_MUST_OFFSET, NODE_NEXT_OFFSET, NODE_SET_OFFSET, NODE_SHOULD_OFFSET,
-  NODE_TERM_COUNT_OFFSET, NODE_UPPER_OFFSET, NODE_WEIGHT_OFFSET, NONE, PHRASE, POINTS, PROGRAM_CURSOR_COUNT_OFFSET,
-  PROGRAM_DEPTH_OFFSET, PROGRAM_FILTER_COUNT_OFFSET, PROGRAM_HEADER_BYTES, PROGRAM_LENGTH_BASE_OFFSET,
-  PROGRAM_MEMBER_COUNT_OFFSET, PROGRAM_MEMBERS_OFFSET, PROGRAM_NODE_COUNT_OFFSET, PROGRAM_POOL_OFFSET,
-  PROGRAM_SET_COUNT_OFFSET, PROGRAM_SETS_OFFSET, PROGRAM_TERM_BYTES, PROGRAM_TERM_LENGTH_OFFSET,
-  PROGRAM_TERM_OFFSET_OFFSET, PROGRAM_TERM_POSITION_OFFSET, PROGRAM_TERMS_OFFSET, SET_BYTES, TERM, TERMS, TERMS_LOWER,
-  TERMS_LOWER_INCLUSIVE, TERMS_UPPER, TERMS_UPPER_INCLUSIVE,
+  MEMBER_WEIGHT_OFFSET, NODE_BYTES, NODE_FIELD_OFFSET, NODE_FIRST_TERM_OFFSET, NODE_KIND_OFFSET, NODE_LOWER_OFFSET,
+  NODE_MUST_NOT_OFFSET, NODE_MUST_OFFSET, NODE_NEXT_OFFSET, NODE_SET_OFFSET, NODE_SHOULD_OFFSET, NODE_TERM_COUNT_OFFSET,
+  NODE_UPPER_OFFSET, NODE_WEIGHT_OFFSET, NONE, PHRASE, POINTS, PROGRAM_CURSOR_COUNT_OFFSET, PROGRAM_DEPTH_OFFSET,
+  PROGRAM_FILTER_COUNT_OFFSET, PROGRAM_HEADER_BYTES, PROGRAM_LENGTH_BASE_OFFSET, PROGRAM_MEMBER_COUNT_OFFSET,
+  PROGRAM_MEMBERS_OFFSET, PROGRAM_NODE_COUNT_OFFSET, PROGRAM_SET_COUNT_OFFSET, PROGRAM_SETS_OFFSET,
+  PROGRAM_TERM_LENGTH_OFFSET, PROGRAM_TERM_POSITION_OFFSET, programTerm, programTermBytes, SET_BYTES, TERM, TERMS,
 } from "./query-program";
 import { inputAddress, scratchTake, scratchTrim } from "./scratch";
+import { inRange, rangeBegin, rangeField, rangeNext, rangeOf } from "./term-range";
 import {
-  compareBytes, docCountOf, FIELD_NORM_SLOT_OFFSET, FIELD_POINT_COUNT_OFFSET, FIELD_POINT_DOCS_OFFSET,
-  FIELD_POINT_KEYS_OFFSET, fieldKind, fieldOf, indexKind, NO_DOC, NORM_STRIDE_OFFSET, NORMS_OFFSET, SEGMENT, TEXT,
+  docCountOf, FIELD_NORM_SLOT_OFFSET, FIELD_POINT_COUNT_OFFSET, FIELD_POINT_DOCS_OFFSET, FIELD_POINT_KEYS_OFFSET,
+  fieldKind, fieldOf, indexKind, NO_DOC, NORM_STRIDE_OFFSET, NORMS_OFFSET, SEGMENT, TEXT,
 } from "./text-index";
-import {
-  KEY_FIELD_BYTES, SEGMENT_KEY_BYTES_MAX_OFFSET, walkBegin, walkKeyLength, walkNext,
-} from "./text-segment";
+import { SEGMENT_KEY_BYTES_MAX_OFFSET } from "./text-segment";
 import {
   slotCount, TERM_BYTES_OFFSET, TERM_FIELD_OFFSET, TERM_LENGTH_OFFSET, termInSlot,
 } from "./text-writer";
@@ -331,12 +328,6 @@ function openTerms(program: usize, node: usize, field: u32, leafMember: usize): 
   return true;
 }
 
-@inline function programTerm(program: usize, term: u32): usize {
-  return program + load<u32>(program, PROGRAM_TERMS_OFFSET) + <usize>term * PROGRAM_TERM_BYTES;
-}
-@inline function programTermBytes(program: usize, term: usize): usize {
-  return program + load<u32>(program, PROGRAM_POOL_OFFSET) + load<u32>(term, PROGRAM_TERM_OFFSET_OFFSET);
-}
 @inline function leafTerm(leafMember: usize, slot: u32): usize {
   return leafMember + LEAF_MEMBER_HEADER_BYTES + <usize>slot * LEAF_TERM_BYTES;
 }
@@ -394,54 +385,21 @@ function preparePoints(node: usize, to: usize, bytes: usize): void {
   filterEnd(to, words, bytes);
 }
 
-// The range of a TERMS node, for inLower and inUpper.
-let boundField: u32 = 0;
-let bounds: u32 = 0;
-let lowerTerm: usize = 0;
-let lowerLength: u32 = 0;
-let upperTerm: usize = 0;
-let upperLength: u32 = 0;
-
-@inline function inLower(term: usize, length: u32): bool {
-  if (!(bounds & TERMS_LOWER)) return true;
-  const order = compareBytes(term, length, lowerTerm, lowerLength);
-  return order > 0 || (order == 0 && (bounds & TERMS_LOWER_INCLUSIVE) != 0);
-}
-@inline function inUpper(term: usize, length: u32): bool {
-  if (!(bounds & TERMS_UPPER)) return true;
-  const order = compareBytes(term, length, upperTerm, upperLength);
-  return order < 0 || (order == 0 && (bounds & TERMS_UPPER_INCLUSIVE) != 0);
-}
-
 function prepareTerms(program: usize, node: usize, to: usize, bytes: usize, cursor: usize, key: usize): void {
   const words = filterBegin(to, bytes);
-  const lower = programTerm(program, load<u32>(node, NODE_FIRST_TERM_OFFSET));
-  const upper = lower + PROGRAM_TERM_BYTES;
-  boundField = load<u32>(node, NODE_FIELD_OFFSET);
-  bounds = load<u32>(node, NODE_BOUNDS_OFFSET);
-  lowerTerm = programTermBytes(program, lower);
-  lowerLength = load<u32>(lower, PROGRAM_TERM_LENGTH_OFFSET);
-  upperTerm = programTermBytes(program, upper);
-  upperLength = load<u32>(upper, PROGRAM_TERM_LENGTH_OFFSET);
+  rangeOf(program, node);
   if (indexKind(index) == SEGMENT) {
-    const hasPositions = fieldKind(fieldOf(index, boundField)) == TEXT;
-    walkBegin(index, boundField, lowerTerm, lowerLength, key);
-    while (walkNext()) {
-      const field = <u32>bswap<u16>(load<u16>(key));
-      const term = key + KEY_FIELD_BYTES;
-      const length = walkKeyLength - KEY_FIELD_BYTES;
-      if (field < boundField || (field == boundField && !inLower(term, length))) continue;
-      if (field > boundField || !inUpper(term, length)) break;
+    const hasPositions = fieldKind(fieldOf(index, rangeField)) == TEXT;
+    rangeBegin(index, key);
+    while (rangeNext()) {
       cursorOpenEntry(cursor, index, hasPositions);
       addPostings(words, cursor);
     }
   } else {
     for (let slot: usize = 0, slots = slotCount(index); slot < slots; slot++) {
       const found = termInSlot(index, slot);
-      if (!found || load<u32>(found, TERM_FIELD_OFFSET) != boundField) continue;
-      const term = found + TERM_BYTES_OFFSET;
-      const length = load<u32>(found, TERM_LENGTH_OFFSET);
-      if (!inLower(term, length) || !inUpper(term, length)) continue;
+      if (!found || load<u32>(found, TERM_FIELD_OFFSET) != rangeField) continue;
+      if (!inRange(found + TERM_BYTES_OFFSET, load<u32>(found, TERM_LENGTH_OFFSET))) continue;
       if (cursorOpenChain(cursor, index, found)) addPostings(words, cursor);
     }
   }

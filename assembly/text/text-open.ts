@@ -1,11 +1,12 @@
-// Opening a segment: the header by which readers find its sections, and, for bytes from outside, the check that lets
-// every reader trust them. Checksums find accidents; the check here is for bytes that somebody made: afterwards no
-// ordinal, offset, length or count in the segment can lead outside of it, and none can keep a loop busy for long.
+// Opening a segment: the header by which readers find its sections. A page whose checksum is right is trusted, because
+// checksums find accidents. For bytes that somebody may have made there is textSegmentCheck: afterwards no ordinal, offset,
+// length or count in the segment can lead outside of it, and none can keep a loop busy for long.
 import { section, sectionLength } from "../blob";
 import { regionAlloc, regionFree } from "../region";
 import { ANALYZER_COUNT } from "./analyzer";
 import { BLOCK_LENGTH, increment128, ordinalsFromGaps, runBytes, sum128 } from "./bit-packing";
 import { unpack128 } from "./bit-unpacking";
+import { FILTER_BLOCK_BYTES } from "./id-filter";
 import { inputAddress, scratchRelease, scratchRetain, scratchTake, scratchTrim } from "./scratch";
 import {
   DOC_COUNT_MAX, DOC_COUNT_OFFSET, docCountOf, FIELD_ANALYZER_OFFSET, FIELD_BYTES, FIELD_COUNT_OFFSET,
@@ -14,15 +15,18 @@ import {
   NORM_STRIDE_OFFSET, NORMS_OFFSET, POINT, SEGMENT, TEXT,
 } from "./text-index";
 import {
-  BLOCKS, KEY_FIELD_BYTES, META, META_ANALYZER_OFFSET, META_DOC_COUNT_OFFSET, META_FIELD_BYTES,
-  META_FIELD_COUNT_OFFSET, META_FIELD_DOC_COUNT_OFFSET, META_FIELDS_OFFSET, META_KEY_BYTES_MAX_OFFSET,
-  META_KIND_OFFSET, META_LENGTH_OFFSET, META_POINT_COUNT_OFFSET, META_TERM_COUNT_OFFSET, NORMS, PADDING_BYTES,
-  POINT_DOCS, POINT_KEYS, POSITIONS, SEGMENT_BLOB_OFFSET, SEGMENT_BLOCKS_OFFSET, SEGMENT_HEADER_BYTES,
-  SEGMENT_KEY_BYTES_MAX_OFFSET, SEGMENT_POSITIONS_OFFSET, SEGMENT_SKIPS_OFFSET, SEGMENT_TERM_BLOCKS_OFFSET,
-  SEGMENT_TERM_INDEX_OFFSET, SEGMENT_TERMS_END_OFFSET, SEGMENT_TERMS_OFFSET, SKIP_BLOCK_OFFSET, SKIP_BYTES,
-  SKIP_DOC_WIDTH_OFFSET, SKIP_FREQ_WIDTH_OFFSET, SKIP_LAST_DOC_OFFSET, SKIP_POSITION_OFFSET, SKIPS, TERM_INDEX, TERMS,
-  TERMS_PER_BLOCK,
+  BLOCKS, BLOCKS_PER_GROUP, GROUP_ENDS, GROUP_KEYS, ID_FILTER, KEY_FIELD_BYTES, META, META_ANALYZER_OFFSET,
+  META_DOC_COUNT_OFFSET, META_FIELD_BYTES, META_FIELD_COUNT_OFFSET, META_FIELD_DOC_COUNT_OFFSET, META_FIELDS_OFFSET,
+  META_KEY_BYTES_MAX_OFFSET, META_KIND_OFFSET, META_LENGTH_OFFSET, META_POINT_COUNT_OFFSET, META_TERM_COUNT_OFFSET,
+  NORMS, PADDING_BYTES, POINT_DOCS, POINT_KEYS, POSITIONS, SEGMENT_BLOB_OFFSET, SEGMENT_BLOCKS_OFFSET,
+  SEGMENT_GROUP_ENDS_OFFSET, SEGMENT_GROUP_KEYS_OFFSET, SEGMENT_GROUPS_OFFSET, SEGMENT_HEADER_BYTES,
+  SEGMENT_ID_FILTER_BYTES_OFFSET, SEGMENT_ID_FILTER_OFFSET, SEGMENT_KEY_BYTES_MAX_OFFSET, SEGMENT_POSITIONS_END_OFFSET,
+  SEGMENT_POSITIONS_OFFSET, SEGMENT_SKIPS_END_OFFSET, SEGMENT_SKIPS_OFFSET, SEGMENT_STATES_OFFSET,
+  SEGMENT_TERM_BLOCKS_OFFSET, SEGMENT_TERM_INDEX_OFFSET, SEGMENT_TERMS_END_OFFSET, SEGMENT_TERMS_OFFSET,
+  SKIP_BLOCK_OFFSET, SKIP_BYTES, SKIP_DOC_WIDTH_OFFSET, SKIP_FREQ_WIDTH_OFFSET, SKIP_LAST_DOC_OFFSET,
+  SKIP_POSITION_OFFSET, SKIPS, TERM_INDEX, TERMS, TERMS_PER_BLOCK,
 } from "./text-segment";
+import { mayHaveId } from "./text-need";
 import { readVarint, varintEnd } from "./varint";
 
 // What textSegmentFailure tells after textSegmentOpen returned 0.
@@ -38,9 +42,10 @@ export function textSegmentFailure(): u32 { return failure; }
   return 0;
 }
 
-/** Opens the segment in `blob`, which blobCheck has found sound or textWriterSeal has written (`trusted`), over the
- *  fields whose kinds stand in the input as u8[fieldCount][2]. The blob then belongs to the segment, not before. */
-export function textSegmentOpen(blob: usize, fieldCount: u32, trusted: bool): usize {
+/** Opens the segment in `blob`, which blobCheck has found sound or textWriterSeal has written, over the fields whose
+ *  kinds stand in the input as u8[fieldCount][2]. META, GROUP_ENDS and GROUP_KEYS are there; `states` tells of all pages
+ *  (blob.ts), 0 where they are there. The blob stays the caller's. */
+export function textSegmentOpen(blob: usize, states: usize, fieldCount: u32): usize {
   const meta = section(blob, META);
   const metaBytes = sectionLength(blob, META);
   if (metaBytes < META_FIELDS_OFFSET) return fail(DAMAGED);
@@ -67,6 +72,14 @@ export function textSegmentOpen(blob: usize, fieldCount: u32, trusted: bool): us
   store<usize>(segment, section(blob, SKIPS), SEGMENT_SKIPS_OFFSET);
   store<usize>(segment, section(blob, BLOCKS), SEGMENT_BLOCKS_OFFSET);
   store<usize>(segment, section(blob, POSITIONS), SEGMENT_POSITIONS_OFFSET);
+  store<usize>(segment, section(blob, POSITIONS) + sectionLength(blob, POSITIONS), SEGMENT_POSITIONS_END_OFFSET);
+  store<usize>(segment, section(blob, SKIPS) + sectionLength(blob, SKIPS), SEGMENT_SKIPS_END_OFFSET);
+  store<usize>(segment, states, SEGMENT_STATES_OFFSET);
+  store<u32>(segment, <u32>(sectionLength(blob, GROUP_ENDS) >> 2), SEGMENT_GROUPS_OFFSET);
+  store<usize>(segment, section(blob, GROUP_ENDS), SEGMENT_GROUP_ENDS_OFFSET);
+  store<usize>(segment, section(blob, GROUP_KEYS), SEGMENT_GROUP_KEYS_OFFSET);
+  store<usize>(segment, section(blob, ID_FILTER), SEGMENT_ID_FILTER_OFFSET);
+  store<usize>(segment, sectionLength(blob, ID_FILTER), SEGMENT_ID_FILTER_BYTES_OFFSET);
   store<u32>(segment, load<u32>(meta, META_KEY_BYTES_MAX_OFFSET), SEGMENT_KEY_BYTES_MAX_OFFSET);
 
   let why: u32 = 0;
@@ -84,7 +97,7 @@ export function textSegmentOpen(blob: usize, fieldCount: u32, trusted: bool): us
     store<u32>(field, pointCount, FIELD_POINT_COUNT_OFFSET);
     points += pointCount;
   }
-  if (!why && !trusted) why = check(segment, blob, points);
+  if (!why && !checkLengths(segment, blob, points)) why = DAMAGED;
   if (why) {
     regionFree(segment);
     return fail(why);
@@ -93,9 +106,8 @@ export function textSegmentOpen(blob: usize, fieldCount: u32, trusted: bool): us
   return segment;
 }
 
-/** Gives back the segment with its blob. */
+/** Gives back the segment without its blob. */
 export function textSegmentFree(segment: usize): void {
-  regionFree(load<usize>(segment, SEGMENT_BLOB_OFFSET));
   regionFree(segment);
   scratchRelease();
 }
@@ -110,33 +122,63 @@ let positionBytes: u64 = 0;
 const CHECK_DOCS: usize = memory.data(512, 16);
 const CHECK_FREQS: usize = memory.data(512, 16);
 
-function check(segment: usize, blob: usize, points: u64): u32 {
+/** Whether the sections are as long as META says: no more of the segment need be there for it. */
+function checkLengths(segment: usize, blob: usize, points: u64): bool {
   const docCount = docCountOf(segment);
   const texts = load<u32>(segment, NORM_STRIDE_OFFSET);
   const termBytes = <u64>sectionLength(blob, TERMS);
   const termCount = load<u32>(section(blob, META), META_TERM_COUNT_OFFSET);
-  const keyBytesMax = load<u32>(segment, SEGMENT_KEY_BYTES_MAX_OFFSET);
-  if (docCount > DOC_COUNT_MAX || <u64>sectionLength(blob, NORMS) != <u64>docCount * texts) return DAMAGED;
+  if (docCount > DOC_COUNT_MAX || <u64>sectionLength(blob, NORMS) != <u64>docCount * texts) return false;
   if (<u64>sectionLength(blob, POINT_KEYS) != points << 3 || <u64>sectionLength(blob, POINT_DOCS) != points << 2) {
-    return DAMAGED;
+    return false;
   }
-  if (termBytes < PADDING_BYTES || sectionLength(blob, POSITIONS) < PADDING_BYTES) return DAMAGED;
+  if (termBytes < PADDING_BYTES || sectionLength(blob, POSITIONS) < PADDING_BYTES) return false;
   const termBlocks = (<u64>termCount + TERMS_PER_BLOCK - 1) / TERMS_PER_BLOCK;
-  if (<u64>sectionLength(blob, TERM_INDEX) != termBlocks << 2 || keyBytesMax > termBytes) return DAMAGED;
-  if (sectionLength(blob, SKIPS) % SKIP_BYTES != 0) return DAMAGED;
+  if (<u64>sectionLength(blob, TERM_INDEX) != termBlocks << 2) return false;
+  if (<u64>load<u32>(segment, SEGMENT_KEY_BYTES_MAX_OFFSET) > termBytes) return false;
+  if (sectionLength(blob, SKIPS) % SKIP_BYTES != 0 || sectionLength(blob, ID_FILTER) % FILTER_BLOCK_BYTES != 0) {
+    return false;
+  }
+  const groups = (termBlocks + BLOCKS_PER_GROUP - 1) / BLOCKS_PER_GROUP;
+  const ends = section(blob, GROUP_ENDS);
+  if (<u64>sectionLength(blob, GROUP_ENDS) != groups << 2) return false;
+  let end: u64 = 0;
+  for (let i: usize = 0; i < <usize>groups; i++) {
+    const next = <u64>load<u32>(ends + (i << 2));
+    if (next < end + KEY_FIELD_BYTES) return false;
+    end = next;
+  }
+  return <u64>sectionLength(blob, GROUP_KEYS) == end;
+}
+
+/** Checks all of a segment whose pages are all there: 0, or what textSegmentFailure tells. */
+export function textSegmentCheck(segment: usize): u32 {
+  const blob = load<usize>(segment, SEGMENT_BLOB_OFFSET);
+  const docCount = docCountOf(segment);
   for (let i: u32 = 0, count = fieldCountOf(segment); i < count; i++) {
     if (!checkField(fieldOf(segment, i), docCount)) return DAMAGED;
   }
-
   checkedBlocks = 0;
   skipCount = <u64>(sectionLength(blob, SKIPS) / SKIP_BYTES);
   blockBytes = <u64>sectionLength(blob, BLOCKS);
   positionBytes = <u64>sectionLength(blob, POSITIONS) - PADDING_BYTES;
+  const keyBytesMax = load<u32>(segment, SEGMENT_KEY_BYTES_MAX_OFFSET);
   const key = scratchTake(keyBytesMax);
   if (!key) return OUT_OF_MEMORY;
+  const termCount = load<u32>(section(blob, META), META_TERM_COUNT_OFFSET);
   const sound = checkTerms(segment, termCount, keyBytesMax, key) && checkedBlocks == skipCount;
   scratchTrim();
   return sound ? 0 : DAMAGED;
+}
+
+/** Whether the key of a group stands where the group begins: past the last key before, not past the first of its own. */
+function checkGroup(segment: usize, group: u32, before: usize, beforeLength: u32, first: usize, length: u32): bool {
+  if (!group) return true; // its key is never asked for
+  const ends = load<usize>(segment, SEGMENT_GROUP_ENDS_OFFSET) + (<usize>group << 2);
+  const begin = load<u32>(ends - 4);
+  const key = load<usize>(segment, SEGMENT_GROUP_KEYS_OFFSET) + begin;
+  const keyLength = load<u32>(ends) - begin;
+  return compareKeys(before, beforeLength, key, keyLength) < 0 && compareKeys(key, keyLength, first, length) <= 0;
 }
 
 function checkField(field: usize, docCount: u32): bool {
@@ -171,6 +213,10 @@ function checkTerms(segment: usize, termCount: u32, keyBytesMax: u32, key: usize
     // Ascending: what follows the shared part must be larger than what stood there, or stand where nothing stood.
     if (first) {
       if (i && compareKeys(key, keyLength, bytes, rest) >= 0) return false;
+      const group = i / (TERMS_PER_BLOCK * BLOCKS_PER_GROUP);
+      if (i % (TERMS_PER_BLOCK * BLOCKS_PER_GROUP) == 0 && !checkGroup(segment, group, key, keyLength, bytes, rest)) {
+        return false;
+      }
     } else if (rest == 0 || (shared < keyLength && load<u8>(bytes) <= load<u8>(key + shared))) {
       return false;
     }
@@ -178,6 +224,7 @@ function checkTerms(segment: usize, termCount: u32, keyBytesMax: u32, key: usize
     keyLength = shared + rest;
     const field = <u32>bswap<u16>(load<u16>(key));
     if (field >= fieldCountOf(segment) || fieldKind(fieldOf(segment, field)) == POINT) return false;
+    if (!field && !mayHaveId(segment, key + KEY_FIELD_BYTES, keyLength - KEY_FIELD_BYTES)) return false;
     const docFreq = readVarint(bytes + rest, end);
     if (!varintEnd) return false;
     const payloadLength = readVarint(varintEnd, end);

@@ -7,6 +7,7 @@ import {
   CURSOR_BYTES, cursorCount, cursorDocAt, cursorDocFreq, cursorFreqs, cursorNextBlock, cursorOpenChain, cursorRunWidth,
   cursorRunWrite, runLength,
 } from "./cursor";
+import { filterAdd, filterBlock, filterBytes } from "./id-filter";
 import { mergeSort, SORT_KEY_OFFSET, SORT_VALUE_OFFSET, SORTED_BYTES } from "./merge-sort";
 import {
   compareBytes, docCountOf, FIELD_ANALYZER_OFFSET, FIELD_DOC_COUNT_OFFSET, FIELD_LENGTH_OFFSET,
@@ -14,12 +15,12 @@ import {
   fieldKind, fieldOf, NO_DOC, NORM_STRIDE_OFFSET, NORMS_OFFSET, TEXT,
 } from "./text-index";
 import {
-  BLOCKS, KEY_FIELD_BYTES, META, META_ANALYZER_OFFSET, META_DOC_COUNT_OFFSET, META_FIELD_BYTES,
-  META_FIELD_COUNT_OFFSET, META_FIELD_DOC_COUNT_OFFSET, META_FIELDS_OFFSET, META_KEY_BYTES_MAX_OFFSET,
-  META_KIND_OFFSET, META_LENGTH_OFFSET, META_POINT_COUNT_OFFSET, META_TERM_COUNT_OFFSET, NORMS, PADDING_BYTES,
-  POINT_DOCS, POINT_KEYS, POSITIONS, SECTION_COUNT, SEGMENT_MAGIC, SEGMENT_VERSION, SKIP_BLOCK_OFFSET, SKIP_BYTES,
-  SKIP_DOC_WIDTH_OFFSET, SKIP_FREQ_WIDTH_OFFSET, SKIP_LAST_DOC_OFFSET, SKIP_MAX_FREQ_OFFSET, SKIP_MIN_NORM_OFFSET,
-  SKIP_POSITION_OFFSET, SKIPS, TERM_INDEX, TERMS, TERMS_PER_BLOCK,
+  BLOCKS, BLOCKS_PER_GROUP, GROUP_ENDS, GROUP_KEYS, ID_FILTER, KEY_FIELD_BYTES, META, META_ANALYZER_OFFSET,
+  META_DOC_COUNT_OFFSET, META_FIELD_BYTES, META_FIELD_COUNT_OFFSET, META_FIELD_DOC_COUNT_OFFSET, META_FIELDS_OFFSET,
+  META_KEY_BYTES_MAX_OFFSET, META_KIND_OFFSET, META_LENGTH_OFFSET, META_POINT_COUNT_OFFSET, META_TERM_COUNT_OFFSET,
+  NORMS, PADDING_BYTES, POINT_DOCS, POINT_KEYS, POSITIONS, SECTION_COUNT, SEGMENT_MAGIC, SEGMENT_VERSION,
+  SKIP_BLOCK_OFFSET, SKIP_BYTES, SKIP_DOC_WIDTH_OFFSET, SKIP_FREQ_WIDTH_OFFSET, SKIP_LAST_DOC_OFFSET,
+  SKIP_MAX_FREQ_OFFSET, SKIP_MIN_NORM_OFFSET, SKIP_POSITION_OFFSET, SKIPS, TERM_INDEX, TERMS, TERMS_PER_BLOCK,
 } from "./text-segment";
 import {
   slotCount, TERM_BYTES_OFFSET, TERM_FIELD_OFFSET, TERM_LENGTH_OFFSET, termCountOf, termDocFreq, termInSlot,
@@ -34,8 +35,10 @@ const TERM_INDEX_SINK: usize = SINKS + 8;
 const SKIPS_SINK: usize = SINKS + 16;
 const BLOCKS_SINK: usize = SINKS + 24;
 const POSITIONS_SINK: usize = SINKS + 32;
-const PAYLOAD_SINK: usize = SINKS + 40; // of one term at a time
-const SINK_COUNT: usize = 6;
+const GROUP_ENDS_SINK: usize = SINKS + 40;
+const GROUP_KEYS_SINK: usize = SINKS + 48;
+const PAYLOAD_SINK: usize = SINKS + 56; // of one term at a time
+const SINK_COUNT: usize = 8;
 
 const CURSOR: usize = memory.data(1152, 16);
 if (CURSOR_BYTES != 1152) ERROR("CURSOR must hold a cursor");
@@ -69,13 +72,14 @@ function sinkReserve(sink: usize, bytes: u64): usize {
 export function textWriterSeal(writer: usize): usize {
   memory.fill(SINKS, 0, SINK_COUNT << 3);
   const sorted = sortedTerms(writer);
-  const blob = sorted && writeTerms(writer, sorted) ? writeBlob(writer) : 0;
+  const blob = sorted && writeTerms(writer, sorted) ? writeBlob(writer, sorted) : 0;
   for (let i: usize = 0; i < SINK_COUNT; i++) regionFree(load<usize>(SINKS + (i << 3)));
   regionFree(sorted);
   return blob;
 }
 
 let sealedTerms: u32 = 0;
+let sealedIds: u32 = 0; // those of field 0; they are the first in order
 let keyBytesMax: u32 = 0;
 
 /** Pairs of (the key's first eight bytes, term) in the order of keys, in a region; 0 when memory is used up. */
@@ -89,6 +93,7 @@ function sortedTerms(writer: usize): usize {
     return 0;
   }
   sealedTerms = 0;
+  sealedIds = 0;
   keyBytesMax = 0;
   for (let slot: usize = 0, slots = slotCount(writer); slot < slots; slot++) {
     const term = termInSlot(writer, slot);
@@ -100,6 +105,7 @@ function sortedTerms(writer: usize): usize {
     }
     const pair = pairs + <usize>sealedTerms * SORTED_BYTES;
     sealedTerms++;
+    sealedIds += <u32>(load<u32>(term, TERM_FIELD_OFFSET) == 0);
     store<u64>(pair, <u64>load<u32>(term, TERM_FIELD_OFFSET) << 48 | prefix, SORT_KEY_OFFSET);
     store<usize>(pair, term, SORT_VALUE_OFFSET);
     keyBytesMax = max<u32>(keyBytesMax, length + KEY_FIELD_BYTES);
@@ -117,6 +123,7 @@ function writeTerms(writer: usize, sorted: usize): bool {
   let previous: usize = 0;
   for (let i: u32 = 0; i < sealedTerms; i++) {
     const term = load<usize>(sorted + <usize>i * SORTED_BYTES, SORT_VALUE_OFFSET);
+    if (i % (TERMS_PER_BLOCK * BLOCKS_PER_GROUP) == 0 && !writeGroup(term, previous)) return false;
     if (i % TERMS_PER_BLOCK == 0) {
       const at = sinkReserve(TERM_INDEX_SINK, 4);
       if (!at) return false;
@@ -135,6 +142,30 @@ function writeTerms(writer: usize, sorted: usize): bool {
   return true;
 }
 
+/** Begins a group with `term`; `previous` is the term before it, 0 where there is none. */
+function writeGroup(term: usize, previous: usize): bool {
+  const field = load<u32>(term, TERM_FIELD_OFFSET);
+  let length: u32 = 0; // that tells the two terms apart
+  if (previous && load<u32>(previous, TERM_FIELD_OFFSET) == field) length = sharedBytes(term, previous) + 1;
+  const key = sinkReserve(GROUP_KEYS_SINK, <u64>length + KEY_FIELD_BYTES);
+  const end = sinkReserve(GROUP_ENDS_SINK, 4);
+  if (!key || !end) return false;
+  store<u16>(key, bswap<u16>(<u16>field));
+  memory.copy(key + KEY_FIELD_BYTES, term + TERM_BYTES_OFFSET, length);
+  sinkAdvance(GROUP_KEYS_SINK, key + KEY_FIELD_BYTES + length);
+  store<u32>(end, <u32>sinkUsed(GROUP_KEYS_SINK));
+  sinkAdvance(GROUP_ENDS_SINK, end + 4);
+  return true;
+}
+
+/** Bytes that two terms begin with alike. */
+function sharedBytes(a: usize, b: usize): u32 {
+  const most = min<u32>(load<u32>(a, TERM_LENGTH_OFFSET), load<u32>(b, TERM_LENGTH_OFFSET));
+  let shared: u32 = 0;
+  while (shared < most && load<u8>(a + shared, TERM_BYTES_OFFSET) == load<u8>(b + shared, TERM_BYTES_OFFSET)) shared++;
+  return shared;
+}
+
 /** The dictionary's entry of `term`, its payload written already. `previous` is the term before it in the block. */
 function writeEntry(term: usize, previous: usize): bool {
   const field = load<u32>(term, TERM_FIELD_OFFSET);
@@ -146,12 +177,7 @@ function writeEntry(term: usize, previous: usize): bool {
   if (previous) {
     const previousField = load<u32>(previous, TERM_FIELD_OFFSET);
     if (previousField == field) {
-      const most = min<u32>(length, load<u32>(previous, TERM_LENGTH_OFFSET));
-      while (shared < most) {
-        if (load<u8>(term + shared, TERM_BYTES_OFFSET) != load<u8>(previous + shared, TERM_BYTES_OFFSET)) break;
-        shared++;
-      }
-      shared += KEY_FIELD_BYTES;
+      shared = sharedBytes(term, previous) + KEY_FIELD_BYTES;
     } else if (previousField >> 8 == field >> 8) {
       shared = 1;
     }
@@ -261,15 +287,16 @@ function writeRun(sink: usize): bool {
   return true;
 }
 
-function writeBlob(writer: usize): usize {
+function writeBlob(writer: usize, sorted: usize): usize {
   const docCount = docCountOf(writer);
   const fieldCount = fieldCountOf(writer);
   const metaBytes = META_FIELDS_OFFSET + <usize>fieldCount * META_FIELD_BYTES;
   const normBytes = <usize>docCount * load<u32>(writer, NORM_STRIDE_OFFSET);
   let points: usize = 0;
   for (let i: u32 = 0; i < fieldCount; i++) points += load<u32>(fieldOf(writer, i), FIELD_POINT_COUNT_OFFSET);
-  let body: u64 = <u64>metaBytes + normBytes + <u64>points * 12 + SECTION_COUNT * 64;
-  for (let sink = TERMS_SINK; sink <= POSITIONS_SINK; sink += 8) body += sinkUsed(sink);
+  const idBytes = filterBytes(sealedIds);
+  let body: u64 = <u64>metaBytes + normBytes + <u64>points * 12 + idBytes + SECTION_COUNT * 64;
+  for (let sink = TERMS_SINK; sink <= GROUP_KEYS_SINK; sink += 8) body += sinkUsed(sink);
   const total = body + blobHeaderBytes(SECTION_COUNT, body);
   if (total > 0xf000_0000) return 0;
   const blob = regionAlloc(<usize>total);
@@ -292,6 +319,8 @@ function writeBlob(writer: usize): usize {
     store<u64>(at, load<u64>(field, FIELD_LENGTH_OFFSET), META_LENGTH_OFFSET);
   }
   offset = blobAddSection(blob, META, offset, metaBytes);
+  offset = copySection(blob, GROUP_ENDS, offset, load<usize>(GROUP_ENDS_SINK), sinkUsed(GROUP_ENDS_SINK));
+  offset = copySection(blob, GROUP_KEYS, offset, load<usize>(GROUP_KEYS_SINK), sinkUsed(GROUP_KEYS_SINK));
   offset = copySection(blob, TERMS, offset, load<usize>(TERMS_SINK), sinkUsed(TERMS_SINK));
   offset = copySection(blob, TERM_INDEX, offset, load<usize>(TERM_INDEX_SINK), sinkUsed(TERM_INDEX_SINK));
   offset = copySection(blob, SKIPS, offset, load<usize>(SKIPS_SINK), sinkUsed(SKIPS_SINK));
@@ -305,6 +334,12 @@ function writeBlob(writer: usize): usize {
   if (!writePoints(writer, blob + keys, blob + docs)) {
     regionFree(blob);
     return 0;
+  }
+  const filter = blob + offset;
+  offset = blobAddSection(blob, ID_FILTER, offset, idBytes);
+  for (let i: u32 = 0; i < sealedIds; i++) {
+    const id = load<usize>(sorted + <usize>i * SORTED_BYTES, SORT_VALUE_OFFSET);
+    filterAdd(filterBlock(filter, idBytes, id + TERM_BYTES_OFFSET, load<u32>(id, TERM_LENGTH_OFFSET)));
   }
   blobFinish(blob, offset);
   return blob;

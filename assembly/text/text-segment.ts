@@ -1,8 +1,12 @@
-// TextSegment: an immutable inverted index, one blob (blob.ts). Written by text-seal.ts, checked by text-open.ts.
+// TextSegment: an immutable inverted index, one blob (blob.ts). Written by text-seal.ts, opened by text-open.ts. Its pages
+// are read when they are needed (text-need.ts); what every look-up begins with stands in front, so that it comes at once.
 //
 // Sections
 //   META        u32 docCount, u32 fieldCount, u32 termCount, u32 keyBytesMax, then 32 bytes a field:
 //                 u32 kind, u32 analyzer, u32 docCount, u32 pointCount, u64 length, u64 (0)
+//   GROUP_ENDS  u32[groups]: where the key of each group of 32 blocks of the dictionary ends in GROUP_KEYS
+//   GROUP_KEYS  keys that are past all keys of the groups before and not past any of their own: as short as that allows,
+//               but for the field's two bytes
 //   TERMS       the dictionary: blocks of 32 entries, in the order of keys. A key is the ordinal of the field, two bytes,
 //               the higher first, and the term. 8 zero bytes follow the last block.
 //   TERM_INDEX  u32[blocks]: where each block begins in TERMS
@@ -15,6 +19,7 @@
 //   NORMS       u8[docCount][text fields]
 //   POINT_KEYS  u64[], ascending, the point fields one after the other
 //   POINT_DOCS  u32[], the documents of those keys, ascending among equal keys
+//   ID_FILTER   a filter of the terms of field 0, the documents' ids (id-filter.ts)
 //
 // Entry of the dictionary
 //   varint shared        bytes that the key shares with the one before it; 0 in the first entry of a block
@@ -35,15 +40,18 @@ export const SEGMENT_MAGIC: u32 = 0x53545250; // "PRTS"
 export const SEGMENT_VERSION: u16 = 2;
 
 export const META: u32 = 1;
-export const TERMS: u32 = 2;
-export const TERM_INDEX: u32 = 3;
-export const SKIPS: u32 = 4;
-export const BLOCKS: u32 = 5;
-export const POSITIONS: u32 = 6;
-export const NORMS: u32 = 7;
-export const POINT_KEYS: u32 = 8;
-export const POINT_DOCS: u32 = 9;
-export const SECTION_COUNT: u32 = 9;
+export const GROUP_ENDS: u32 = 2;
+export const GROUP_KEYS: u32 = 3;
+export const TERMS: u32 = 4;
+export const TERM_INDEX: u32 = 5;
+export const SKIPS: u32 = 6;
+export const BLOCKS: u32 = 7;
+export const POSITIONS: u32 = 8;
+export const NORMS: u32 = 9;
+export const POINT_KEYS: u32 = 10;
+export const POINT_DOCS: u32 = 11;
+export const ID_FILTER: u32 = 12;
+export const SECTION_COUNT: u32 = 12;
 
 export const META_DOC_COUNT_OFFSET: usize = 0;
 export const META_FIELD_COUNT_OFFSET: usize = 4;
@@ -58,6 +66,8 @@ export const META_POINT_COUNT_OFFSET: usize = 12;
 export const META_LENGTH_OFFSET: usize = 16;
 
 export const TERMS_PER_BLOCK: u32 = 32;
+/** A group is what a look-up needs of the dictionary: some 20 to 60 KB, so seldom more than two pages. */
+export const BLOCKS_PER_GROUP: u32 = 32;
 /** Zero bytes behind what is read eight bytes at a time. */
 export const PADDING_BYTES: usize = 8;
 export const KEY_FIELD_BYTES: u32 = 2;
@@ -81,7 +91,15 @@ export const SEGMENT_SKIPS_OFFSET: usize = HEADER_BYTES + 20;
 export const SEGMENT_BLOCKS_OFFSET: usize = HEADER_BYTES + 24;
 export const SEGMENT_POSITIONS_OFFSET: usize = HEADER_BYTES + 28;
 export const SEGMENT_KEY_BYTES_MAX_OFFSET: usize = HEADER_BYTES + 32;
-export const SEGMENT_HEADER_BYTES: usize = HEADER_BYTES + 64;
+export const SEGMENT_STATES_OFFSET: usize = HEADER_BYTES + 36; // of pages (blob.ts), 0 where all are there
+export const SEGMENT_GROUPS_OFFSET: usize = HEADER_BYTES + 40; // how many
+export const SEGMENT_GROUP_ENDS_OFFSET: usize = HEADER_BYTES + 44;
+export const SEGMENT_GROUP_KEYS_OFFSET: usize = HEADER_BYTES + 48;
+export const SEGMENT_SKIPS_END_OFFSET: usize = HEADER_BYTES + 52;
+export const SEGMENT_POSITIONS_END_OFFSET: usize = HEADER_BYTES + 56;
+export const SEGMENT_ID_FILTER_OFFSET: usize = HEADER_BYTES + 60;
+export const SEGMENT_ID_FILTER_BYTES_OFFSET: usize = HEADER_BYTES + 64;
+export const SEGMENT_HEADER_BYTES: usize = HEADER_BYTES + 80;
 
 // The entry that a walk over the dictionary stands on.
 export let entryDocFreq: u32 = 0;
@@ -104,7 +122,7 @@ let entryRestLength: u32 = 0;
   entryEnd = entryPayload + entryPayloadLength;
 }
 
-@inline function blockAddress(segment: usize, block: u32): usize {
+@inline export function blockAddress(segment: usize, block: u32): usize {
   return load<usize>(segment, SEGMENT_TERMS_OFFSET) +
     load<u32>(load<usize>(segment, SEGMENT_TERM_INDEX_OFFSET) + (<usize>block << 2));
 }
@@ -117,10 +135,32 @@ function compareFirst(segment: usize, block: u32, field: u32, term: usize, lengt
   return compareBytes(entryRest + KEY_FIELD_BYTES, entryRestLength - KEY_FIELD_BYTES, term, length);
 }
 
-/** The last block whose first key is not past (field, term); 0 where every one is. */
-function blockFor(segment: usize, field: u32, term: usize, length: u32): u32 {
+/** Order of a group's key against (field, term), as compareBytes. Not of the first group: it begins before everything. */
+function compareGroup(segment: usize, group: u32, field: u32, term: usize, length: u32): i32 {
+  const ends = load<usize>(segment, SEGMENT_GROUP_ENDS_OFFSET) + (<usize>group << 2);
+  const begin = load<u32>(ends - 4);
+  const key = load<usize>(segment, SEGMENT_GROUP_KEYS_OFFSET) + begin;
+  const keyField = <u32>bswap<u16>(load<u16>(key));
+  if (keyField != field) return keyField < field ? -1 : 1;
+  return compareBytes(key + KEY_FIELD_BYTES, load<u32>(ends) - begin - KEY_FIELD_BYTES, term, length);
+}
+
+/** The group that holds (field, term), if any does. */
+export function groupFor(segment: usize, field: u32, term: usize, length: u32): u32 {
   let low: u32 = 0;
-  let high = load<u32>(segment, SEGMENT_TERM_BLOCKS_OFFSET);
+  let high = load<u32>(segment, SEGMENT_GROUPS_OFFSET);
+  while (low + 1 < high) {
+    const middle = (low + high) >> 1;
+    if (compareGroup(segment, middle, field, term, length) <= 0) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The last block of that group whose first key is not past (field, term); its first where every one is. */
+function blockFor(segment: usize, field: u32, term: usize, length: u32): u32 {
+  let low = groupFor(segment, field, term, length) * BLOCKS_PER_GROUP;
+  let high = min<u32>(low + BLOCKS_PER_GROUP, load<u32>(segment, SEGMENT_TERM_BLOCKS_OFFSET));
   while (low + 1 < high) {
     const middle = (low + high) >> 1;
     if (compareFirst(segment, middle, field, term, length) <= 0) low = middle;

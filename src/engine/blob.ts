@@ -112,6 +112,11 @@ export class PagedBlob {
     return this.#pointer
   }
 
+  /** Throws CLOSED where the blob was closed while somebody waited for it. */
+  assertOpen(): void {
+    if (this.#closed) throw new PrismError("CLOSED", `the ${this.#file?.what} was closed while it was read`)
+  }
+
   /** Where the engine finds a byte for each page, whether it is there; 0 where all of them are. */
   get states(): number {
     return this.isComplete ? 0 : this.#states
@@ -211,7 +216,7 @@ export class PagedBlob {
     let next = 0
     const reader = async () => {
       while (next < pages.length) {
-        if (this.#closed) throw closedError((this.#file as OpenedFile).what)
+        this.assertOpen()
         const page = pages[next] as number
         const other = this.#loading.get(page)
         if (other !== undefined || this.#isPresent(page)) {
@@ -246,7 +251,7 @@ export class PagedBlob {
     const { source, what } = this.#file as OpenedFile
     const at = this.#pageOffset(first)
     const bytes = await readExactly(source, at, this.#pageOffset(first + count) - at, what)
-    if (this.#closed) throw closedError(what)
+    this.assertOpen()
     for (let page = first; page < first + count; page++) {
       if (this.#isPresent(page)) continue
       const from = this.#pageOffset(page)
@@ -261,7 +266,7 @@ export class PagedBlob {
     const { what } = this.#file as OpenedFile
     const at = this.#pageOffset(first)
     const bytes = await readExactly(source, at, this.#pageOffset(first + count) - at, what)
-    if (this.#closed) throw closedError(what)
+    this.assertOpen()
     for (let page = first; page < first + count; page++) {
       const from = this.#pageOffset(page)
       const crc = crc32c(bytes.subarray(from - at, this.#pageOffset(page + 1) - at))
@@ -302,8 +307,6 @@ export function openBlob(engine: Engine, bytes: Uint8Array, expected: ExpectedBl
 }
 
 const RESTORE = "restore the collection from an archive"
-
-const closedError = (what: string) => new PrismError("CLOSED", `the ${what} was closed while it was read`)
 
 const pageError = (what: string, offset: number) =>
   new PrismError("CORRUPT", `the ${what} is damaged: its bytes from ${offset} on have another checksum`, {

@@ -1,6 +1,6 @@
 import { assert, PrismError } from "../base/errors.ts"
 import { ANALYZER_CODES, type AnalyzerSpec } from "./analyzer.ts"
-import { type ByteSource, openBlob, type PageCache } from "./blob.ts"
+import { type ByteSource, type PageCache, PagedBlob } from "./blob.ts"
 import { DocSet } from "./doc-set.ts"
 import type { Engine } from "./engine.ts"
 import { allocated, copyOut } from "./memory.ts"
@@ -67,7 +67,8 @@ const FIELDS_MAX = 65_535
 // assembly/text/text-segment.ts
 const SEGMENT_MAGIC = 0x53545250
 const SEGMENT_VERSION = 2
-const BLOB_LENGTH_OFFSET = 8
+/** META, GROUP_ENDS and GROUP_KEYS: every look-up begins there. */
+const SECTIONS_AT_OPEN = [1, 2, 3]
 
 /** The statistics of several indexes taken together, as `compileQuery` wants them. */
 export function combinedStatistics(
@@ -94,7 +95,7 @@ function writeFieldKinds(engine: Engine, fields: readonly IndexField[]): void {
   writeInputBytes(engine, Uint8Array.from(codes))
 }
 
-// What textWriterLastDocument answers beside a docOrd; see assembly/text/lookup.ts.
+// What textLastDocument answers beside a docOrd; see assembly/text/lookup.ts.
 const NO_DOCUMENT = 0xffff_ffff
 const ONLY_POSTINGS_TELL = 0xffff_fffe
 
@@ -119,6 +120,7 @@ abstract class TextReader implements TextIndex {
     return this.engine.abi.textDocCount(this.pointer) >>> 0
   }
 
+  // All of a writer is there, always; a segment has its own answers.
   prepareTerms(_terms: readonly FieldTerm[]): Promise<void> | undefined {
     return undefined
   }
@@ -156,7 +158,10 @@ abstract class TextReader implements TextIndex {
   }
 
   lastDocument(field: number, term: string): number | undefined {
-    return this.lookup(field, term).at(-1)
+    this.checkField(field)
+    const last = this.engine.abi.textLastDocument(this.pointer, field, writeInput(this.engine, term)) >>> 0
+    if (last === NO_DOCUMENT) return undefined
+    return last === ONLY_POSTINGS_TELL ? this.lookup(field, term).at(-1) : last
   }
 
   search(program: QueryProgram, { k, accept }: TextSearchOptions): TextHits {
@@ -232,17 +237,10 @@ export class TextWriter extends TextReader {
     return "term" in value ? kind === "term" : kind === "point"
   }
 
-  override lastDocument(field: number, term: string): number | undefined {
-    this.checkField(field)
-    const last = this.engine.abi.textWriterLastDocument(this.pointer, field, writeInput(this.engine, term)) >>> 0
-    if (last === NO_DOCUMENT) return undefined
-    return last === ONLY_POSTINGS_TELL ? super.lastDocument(field, term) : last
-  }
-
   /** The documents so far as an immutable segment; the writer stays as it is until it is closed. */
   seal(): TextSegment {
     const blob = allocated(this.engine.abi.textWriterSeal(this.pointer))
-    return TextSegment.own(this.engine, blob, this.fields, true)
+    return TextSegment.adopt(this.engine, blob, this.fields)
   }
 
   protected free(pointer: number): void {
@@ -250,60 +248,163 @@ export class TextWriter extends TextReader {
   }
 }
 
-/** An immutable inverted index whose bytes on disk are its bytes in linear memory. */
+/** An immutable inverted index whose bytes on disk are its bytes in linear memory. Of a segment that was opened from a
+ *  file the pages come when they are prepared, and stay: what was prepared once is for good. */
 export class TextSegment extends TextReader {
-  readonly #blob: number
-  readonly byteLength: number
+  readonly #blob: PagedBlob
+  readonly #prepared = new WeakSet<QueryProgram>()
 
-  private constructor(engine: Engine, fields: readonly IndexField[], pointer: number, blob: number) {
-    super(engine, fields, pointer)
+  private constructor(engine: Engine, fields: readonly IndexField[], blob: PagedBlob) {
+    writeFieldKinds(engine, fields)
+    const pointer = engine.abi.textSegmentOpen(blob.pointer, blob.states, fields.length) >>> 0
+    if (pointer === 0) throw segmentError(engine.abi.textSegmentFailure())
+    super(engine, [...fields], pointer)
     this.#blob = blob
-    const view = new DataView(engine.bytes.buffer)
-    this.byteLength = Number(view.getBigUint64(blob + BLOB_LENGTH_OFFSET, true))
   }
 
-  /** Checks the bytes whole, so that nothing in them can mislead a later call. Errors: CORRUPT, TRUNCATED,
-   *  INCOMPATIBLE_VERSION. `fields` must be those that the segment was written with. */
+  /** Reads little more than a page, whatever the segment holds. `fields` must be those that the segment was written
+   *  with. The source stays the caller's: open as long as the segment is. Errors: CORRUPT, TRUNCATED,
+   *  INCOMPATIBLE_VERSION, LIMIT_EXCEEDED, and those of a read. */
   static async open(
     engine: Engine,
     source: ByteSource,
     fields: readonly IndexField[],
-    _cache?: PageCache,
+    cache?: PageCache,
   ): Promise<TextSegment> {
-    const bytes = await source.read(0, source.size)
-    const blob = openBlob(engine, bytes, { what: "text segment", magic: SEGMENT_MAGIC, version: SEGMENT_VERSION })
-    return TextSegment.own(engine, blob, fields, false)
+    const expected = { what: "text segment", magic: SEGMENT_MAGIC, version: SEGMENT_VERSION }
+    const blob = await PagedBlob.open(engine, source, expected, cache)
+    try {
+      for (const section of SECTIONS_AT_OPEN) {
+        const { offset, length } = blob.section(section)
+        await blob.load(offset, length)
+      }
+      return new TextSegment(engine, fields, blob)
+    } catch (error) {
+      blob.close()
+      throw error
+    }
   }
 
-  /** Takes over a blob in the engine's memory. */
-  static own(engine: Engine, blob: number, fields: readonly IndexField[], trusted: boolean): TextSegment {
-    writeFieldKinds(engine, fields)
-    const pointer = engine.abi.textSegmentOpen(blob, fields.length, trusted ? 1 : 0) >>> 0
-    if (pointer !== 0) return new TextSegment(engine, [...fields], pointer, blob)
-    const failure = engine.abi.textSegmentFailure()
-    engine.abi.regionFree(blob)
-    throw segmentError(failure)
+  /** Takes over a blob that the engine made. */
+  static adopt(engine: Engine, pointer: number, fields: readonly IndexField[]): TextSegment {
+    const blob = PagedBlob.adopt(engine, pointer)
+    try {
+      return new TextSegment(engine, fields, blob)
+    } catch (error) {
+      blob.close()
+      throw error
+    }
   }
 
+  get byteLength(): number {
+    return this.#blob.byteLength
+  }
+
+  /** Bytes of the segment that are in memory. */
   get residentBytes(): number {
-    return this.byteLength
+    return this.#blob.residentBytes
   }
 
-  async loadAll(): Promise<void> {}
+  override prepareTerms(terms: readonly FieldTerm[]): Promise<void> | undefined {
+    return this.#bringFor(terms, ({ field, term }) => this.#hasTerm(field, term))
+  }
 
-  check(): void {}
+  override prepareIds(ids: readonly string[]): Promise<void> | undefined {
+    return this.#bringFor(ids, (id) => this.#hasId(id))
+  }
 
-  /** A copy of a range of the segment's bytes. */
+  override prepare(program: QueryProgram): Promise<void> | undefined {
+    if (this.#prepared.has(program)) return undefined
+    return this.#bringFor([program], () => this.#hasProgram(program))
+  }
+
+  /** Reads everything that is missing. */
+  async loadAll(): Promise<void> {
+    await this.#blob.loadAll()
+  }
+
+  /** Checks all of a segment that is loaded, so that nothing in it can mislead a later call, even where somebody made it
+   *  on purpose with checksums that are right. Errors: CORRUPT, LIMIT_EXCEEDED. */
+  check(): void {
+    assert(this.#blob.isComplete, "a segment is checked before it is loaded")
+    const failure = this.engine.abi.textSegmentCheck(this.pointer)
+    if (failure !== 0) throw segmentError(failure)
+  }
+
+  override docFreq(field: number, term: string): number {
+    this.#assertReady(() => this.#hasTerm(field, term))
+    return super.docFreq(field, term)
+  }
+
+  override lookup(field: number, term: string): Uint32Array {
+    this.#assertReady(() => this.#hasTerm(field, term))
+    return super.lookup(field, term)
+  }
+
+  override lastDocument(field: number, term: string): number | undefined {
+    this.#assertReady(() => (field === 0 ? this.#hasId(term) : this.#hasTerm(field, term)))
+    return super.lastDocument(field, term)
+  }
+
+  override search(program: QueryProgram, options: TextSearchOptions): TextHits {
+    this.#assertReady(() => this.#hasProgram(program))
+    return super.search(program, options)
+  }
+
+  override filter(program: QueryProgram): DocSet {
+    this.#assertReady(() => this.#hasProgram(program))
+    return super.filter(program)
+  }
+
+  /** A copy of a range of the bytes of a segment that is all there, as a writer's is. */
   readBytes(offset: number, length: number): Uint8Array<ArrayBuffer> {
-    assert(
-      this.pointer !== 0 && offset >= 0 && length >= 0 && offset + length <= this.byteLength,
-      "outside the segment",
-    )
-    return copyOut(this.engine, this.#blob + offset, length)
+    assert(this.#blob.isComplete, "a segment is copied before it is loaded")
+    assert(offset >= 0 && length >= 0 && offset + length <= this.byteLength, "outside the segment")
+    return copyOut(this.engine, this.#blob.pointer + offset, length)
   }
 
   protected free(pointer: number): void {
     this.engine.abi.textSegmentFree(pointer)
+    this.#blob.close()
+  }
+
+  // Each of the following asks the engine, which marks the pages that are missing (assembly/text/text-need.ts).
+
+  #hasTerm(field: number, term: string): boolean {
+    this.checkField(field)
+    return Boolean(this.engine.abi.textNeedTerm(this.pointer, field, writeInput(this.engine, term)))
+  }
+
+  #hasId(id: string): boolean {
+    return Boolean(this.engine.abi.textNeedId(this.pointer, writeInput(this.engine, id)))
+  }
+
+  #hasProgram(program: QueryProgram): boolean {
+    if (this.#prepared.has(program)) return true
+    writeInputBytes(this.engine, program.bytes)
+    const answer = this.engine.abi.textNeed(this.pointer)
+    if (answer < 0) allocated(0)
+    if (answer > 0) this.#prepared.add(program)
+    return answer > 0
+  }
+
+  /** Bytes that are not there would be read as zeros: an answer that is wrong, with no error. */
+  #assertReady(isReady: () => boolean): void {
+    assert(this.#blob.isComplete || isReady(), "a segment is asked for something that was not prepared")
+  }
+
+  #bringFor<T>(items: readonly T[], isReady: (item: T) => boolean): Promise<void> | undefined {
+    if (this.#blob.isComplete) return undefined
+    const missing = items.filter((item) => !isReady(item))
+    return missing.length === 0 ? undefined : this.#bring(missing, isReady)
+  }
+
+  /** Every look at what is missing leads a step further: to the dictionary, then to the postings that it tells of. */
+  async #bring<T>(missing: readonly T[], isReady: (item: T) => boolean): Promise<void> {
+    for (let left = missing; left.length > 0; left = left.filter((item) => !isReady(item))) {
+      await this.#blob.loadWanted()
+      this.#blob.assertOpen()
+    }
   }
 }
 

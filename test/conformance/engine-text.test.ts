@@ -289,7 +289,10 @@ async function indexed({ naive, documents }: ReturnType<typeof model>) {
 
 /** The segment's bytes, opened again. */
 async function reopened(engine: Engine, sealed: TextSegment, fields: readonly IndexField[]): Promise<TextSegment> {
-  return await TextSegment.open(engine, sourceOf(sealed.readBytes(0, sealed.byteLength)), fields)
+  const opened = await TextSegment.open(engine, sourceOf(sealed.readBytes(0, sealed.byteLength)), fields)
+  await opened.loadAll()
+  opened.check()
+  return opened
 }
 
 describe.each([
