@@ -36,7 +36,7 @@ class FakeThreads {
 
   /** Lets what waits for promises alone go on. */
   async settle(): Promise<void> {
-    for (let turn = 0; turn < 20; turn++) await undefined
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve()
   }
 
   seal(name: string, signal?: AbortSignal): Promise<unknown> {
