@@ -1,4 +1,4 @@
-import { concatBytes, decodeUtf8Fatal, encodeUtf8 } from "../base/bytes.ts"
+import { decodeUtf8Fatal, encodeUtf8 } from "../base/bytes.ts"
 import { crc32c } from "../base/crc32c.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import type { Sha256 } from "../runtime.ts"
@@ -37,6 +37,9 @@ const CODEC_PLAIN = 0
 const RECORD_HEADER_BYTES = 8
 const INDEX_ENTRY_BYTES = 16
 const FOOTER_BYTES = 32
+/** Blocks are written together from this size on: each write waits for a turn of the event loop. */
+const WRITE_BYTES = 256 * 1024
+const BUFFER_BYTES = WRITE_BYTES + BLOCK_BYTES
 /** What a scan reads at once, unless one block is larger. */
 const SCAN_BYTES = 1024 * 1024
 
@@ -53,22 +56,27 @@ export interface EncodedDocument {
   readonly fields: Uint8Array
 }
 
-/** Writes to a new, empty file in bounded memory (a block and its index). The caller closes the file. */
+/** Writes to a new, empty file in bounded memory: some blocks and the index. The caller closes the file. */
 export class DocumentStoreWriter {
   readonly #file: WritableFile
   readonly #sha256: Sha256
-  /** Parts of the block that is open. */
-  #parts: Uint8Array[] = []
-  #partsBytes = 0
+  /** What is not in the file yet: blocks, the last of them open, before them the header. */
+  #buffer: Uint8Array
+  #view: DataView
+  #used: number
+  #blockStart = HEADER_BYTES
   #blockFirstDocOrd = 0
   readonly #index = new GrowingIndex()
   #documentCount = 0
-  #begun = false
 
   constructor(file: WritableFile, sha256: Sha256) {
     assert(file.length === 0, "a document store begins its file")
     this.#file = file
     this.#sha256 = sha256
+    this.#buffer = new Uint8Array(BUFFER_BYTES)
+    this.#view = new DataView(this.#buffer.buffer)
+    this.#buffer.set(header())
+    this.#used = HEADER_BYTES
   }
 
   get documentCount(): number {
@@ -80,26 +88,30 @@ export class DocumentStoreWriter {
     await this.addEncoded({ id: encodeUtf8(id), fields: encodeUtf8(fieldsJson) })
   }
 
-  /** The same of a document whose bytes are there already, from a log or another store. They must not change before the
-   *  block that takes them is written. Returns a promise only where one is. */
+  /** The same of a document whose bytes are there already, from a log or another store. Returns a promise only where the
+   *  file is written to, now and then. */
   addEncoded({ id, fields }: { readonly id: Uint8Array; readonly fields: Uint8Array }): Promise<void> | undefined {
-    const header = new Uint8Array(RECORD_HEADER_BYTES)
-    const view = new DataView(header.buffer)
-    view.setUint32(0, id.length, true)
-    view.setUint32(4, fields.length, true)
-    this.#parts.push(header, id, fields)
-    this.#partsBytes += header.length + id.length + fields.length
+    const isFirst = this.#used === this.#blockStart
+    this.#reserve(BLOCK_HEADER_BYTES + RECORD_HEADER_BYTES + id.length + fields.length)
+    if (isFirst) this.#used += BLOCK_HEADER_BYTES
+    const start = this.#used
+    this.#view.setUint32(start, id.length, true)
+    this.#view.setUint32(start + 4, fields.length, true)
+    this.#buffer.set(id, start + RECORD_HEADER_BYTES)
+    this.#buffer.set(fields, start + RECORD_HEADER_BYTES + id.length)
+    this.#used += RECORD_HEADER_BYTES + id.length + fields.length
     this.#documentCount++
-    return this.#partsBytes >= BLOCK_BYTES ? this.#writeBlock() : undefined
+    if (this.#used - this.#blockStart < BLOCK_HEADER_BYTES + BLOCK_BYTES) return undefined
+    this.#endBlock()
+    return this.#used >= WRITE_BYTES ? this.#write() : undefined
   }
 
   /** Writes what is left and syncs the file; its entry in its folder is the caller's to sync. */
   async finish(): Promise<{ length: number; sha256: string; documentCount: number }> {
-    await this.#begin()
-    if (this.#partsBytes > 0) await this.#writeBlock()
-    const indexOffset = this.#file.length
+    if (this.#used > this.#blockStart) this.#endBlock()
+    const indexOffset = this.#file.length + this.#used
+    await this.#write()
     const index = this.#index.bytes()
-    await this.#write(index)
     const footer = new Uint8Array(FOOTER_BYTES)
     const view = new DataView(footer.buffer)
     setU64(view, 0, indexOffset + index.length + FOOTER_BYTES)
@@ -108,32 +120,43 @@ export class DocumentStoreWriter {
     view.setUint32(20, this.#documentCount, true)
     view.setUint32(24, crc32c(index), true)
     view.setUint32(28, crc32c(header(), crc32c(footer.subarray(0, 28))), true)
-    await this.#write(footer)
+    for (const bytes of [index, footer]) {
+      this.#sha256.update(bytes)
+      await this.#file.append(bytes)
+    }
     await this.#file.sync()
     return { length: this.#file.length, sha256: this.#sha256.digestHex(), documentCount: this.#documentCount }
   }
 
-  async #begin(): Promise<void> {
-    if (this.#begun) return
-    this.#begun = true
-    await this.#write(header())
+  #reserve(length: number): void {
+    if (this.#used + length <= this.#buffer.length) return
+    const grown = new Uint8Array(this.#used + length)
+    grown.set(this.#buffer.subarray(0, this.#used))
+    this.#buffer = grown
+    this.#view = new DataView(grown.buffer)
   }
 
-  async #writeBlock(): Promise<void> {
-    await this.#begin()
-    const block = concatBytes([new Uint8Array(BLOCK_HEADER_BYTES), ...this.#parts])
+  #endBlock(): void {
+    const block = this.#buffer.subarray(this.#blockStart, this.#used)
+    block.fill(0, 0, BLOCK_HEADER_BYTES)
     block[BLOCK_CODEC_OFFSET] = CODEC_PLAIN
-    new DataView(block.buffer).setUint32(0, crc32c(block.subarray(4)), true)
-    this.#index.add(this.#file.length, block.length, this.#blockFirstDocOrd)
-    await this.#write(block)
-    this.#parts = []
-    this.#partsBytes = 0
+    this.#view.setUint32(this.#blockStart, crc32c(block.subarray(4)), true)
+    this.#index.add(this.#file.length + this.#blockStart, block.length, this.#blockFirstDocOrd)
+    this.#blockStart = this.#used
     this.#blockFirstDocOrd = this.#documentCount
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
+  /** Writes the blocks that have ended, and begins anew with an empty buffer; never while a block is open. */
+  async #write(): Promise<void> {
+    const bytes = this.#buffer.subarray(0, this.#used)
     this.#sha256.update(bytes)
     await this.#file.append(bytes)
+    this.#used = 0
+    this.#blockStart = 0
+    if (this.#buffer.length === BUFFER_BYTES) return
+    // A large document is behind us.
+    this.#buffer = new Uint8Array(BUFFER_BYTES)
+    this.#view = new DataView(this.#buffer.buffer)
   }
 }
 

@@ -2,6 +2,7 @@ import { concatBytes, decodeUtf8Fatal, encodeUtf8 } from "../base/bytes.ts"
 import { crc32c } from "../base/crc32c.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import { parentPath } from "./path.ts"
+import { ReadAhead } from "./read-ahead.ts"
 import type { ReadableFile, Storage, WritableFile } from "./storage.ts"
 
 // The write-ahead log: what was acknowledged and is not in a segment yet. Little-endian.
@@ -331,7 +332,8 @@ export class WalReplay implements AsyncIterable<WalEntry> {
     if ((await this.#storage.size(this.path)) === undefined) {
       throw new PrismError("CORRUPT", `${this.path} is missing`, { place: this.path, hint: RESTORE_HINT })
     }
-    await using file = await this.#storage.open(this.path)
+    await using opened = await this.#storage.open(this.path)
+    const file = new ReadAhead(opened)
     const salt = await readHeader(file, this.#walNumber)
     this.salt = salt
     let offset = HEADER_BYTES
