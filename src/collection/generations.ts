@@ -1,3 +1,4 @@
+import { toHex } from "../base/bytes.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
 import { DocSet } from "../engine/doc-set.ts"
@@ -83,6 +84,7 @@ export class Generations {
     await log.close()
     await writeManifest(storage, directory, {
       formatVersion: MANIFEST_VERSION,
+      collectionId: toHex(crypto.getRandomValues(new Uint8Array(16))),
       generation: 1,
       committedAt: new Date().toISOString(),
       schema,

@@ -260,11 +260,32 @@ export class Prism implements AsyncDisposable {
     this.#open.delete(name)
     // Whoever closed it hears of what fails there; its files are free afterwards.
     await open?.close().catch(() => undefined)
-    if (!(await this.#exists(name))) throw await this.#notFound(name)
-    const context = this.#context(`${COLLECTIONS}/${name}`, { durable: true })
-    const collection = await (this.#lock ? Collection.open(name, context) : Collection.openReadOnly(name, context))
+    const collection = await (this.#lock ? this.#openToWrite(name) : this.#openBeside(name))
     this.#open.set(name, collection)
     return collection
+  }
+
+  async #openToWrite(name: string): Promise<Collection> {
+    if (!(await this.#exists(name))) throw await this.#notFound(name)
+    return await Collection.open(name, this.#context(`${COLLECTIONS}/${name}`, { durable: true }))
+  }
+
+  /** Opens a collection to be read alone, beside a process that may replace its folder meanwhile: so what looks damaged
+   *  is looked at again. */
+  async #openBeside(name: string): Promise<Collection> {
+    for (let attempt = 1; ; attempt++) {
+      let directory = `${COLLECTIONS}/${name}`
+      if (!(await this.#exists(name))) {
+        // In the moment of its replacement it is here.
+        directory = `${TRASH}/${REPLACED_PREFIX}${name}`
+        if ((await this.#storage.list(directory)).length === 0) throw await this.#notFound(name)
+      }
+      try {
+        return await Collection.openReadOnly(name, this.#context(directory, { durable: true }))
+      } catch (error) {
+        if (attempt === READ_ATTEMPTS || !(error instanceof PrismError && error.code === "CORRUPT")) throw error
+      }
+    }
   }
 
   #context(directory: string, { durable }: { durable: boolean }): CollectionContext {
@@ -372,6 +393,9 @@ export class Prism implements AsyncDisposable {
     if (this.#closing) throw new PrismError("CLOSED", "this Prism is closed", { hint: "open it again" })
   }
 }
+
+/** A collection that looks damaged to a reader so many times in a row is damaged. */
+const READ_ATTEMPTS = 3
 
 /** Marks a folder of the trash that is a collection about to be replaced; its name follows. */
 const REPLACED_PREFIX = "replaced."

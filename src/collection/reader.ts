@@ -1,4 +1,4 @@
-import { assert, PrismError } from "../base/errors.ts"
+import { assert, type ErrorCode, PrismError } from "../base/errors.ts"
 import { encodeManifest, type Manifest, readManifest } from "../storage/manifest.ts"
 import { pinFiles } from "../storage/pins.ts"
 import type { StorageHold } from "../storage/storage.ts"
@@ -30,6 +30,10 @@ export async function pinManifest({ storage, directory }: ReaderContext): Promis
   throw new PrismError("LOCKED", `${directory} changes faster than it can be read`, { place: directory })
 }
 
+function isCode(error: unknown, code: ErrorCode): boolean {
+  return error instanceof PrismError && error.code === code
+}
+
 function isSame(a: Manifest, b: Manifest): boolean {
   const [bytes, others] = [encodeManifest(a), encodeManifest(b)]
   return bytes.length === others.length && bytes.every((byte, place) => byte === others[place])
@@ -50,7 +54,7 @@ export class CollectionReader {
     this.#segments = segments
   }
 
-  /** Undefined where the files went away, because nothing could be pinned: look at the manifest again. */
+  /** Undefined where the files went away with good reason: look at the manifest again. */
   static async open(
     name: string,
     context: ReaderContext,

@@ -165,7 +165,6 @@ const TOP_KEYS = [
 ]
 const INERT_TOP_KEYS = [
   "indexing",
-  "quota",
   "embedding_generation",
   "facets",
   "boosting",

@@ -302,7 +302,7 @@ export class CollectionWriter {
     const operations = items.map(({ operation }) => operation)
     const prepared = prepareOperations(older, operations)
     let taken = items.filter(({ write }) => write.refusal === undefined)
-    if (this.schema.quota.maxDocuments !== undefined || this.schema.quota.maxSizeMb !== undefined) {
+    if (this.#hasQuota) {
       await prepared
       taken = this.#withinQuota(taken)
     }
@@ -333,6 +333,12 @@ export class CollectionWriter {
       }
     }
     for (const { write } of items) if (isDone(write)) write.resolve(write)
+  }
+
+  /** A restore is no reason to refuse what was there already: it warns instead. */
+  get #hasQuota(): boolean {
+    const { maxDocuments, maxSizeMb } = this.schema.quota
+    return this.#context.durable && (maxDocuments !== undefined || maxSizeMb !== undefined)
   }
 
   /** Leaves out, and refuses, what would take the collection past its quota. */

@@ -17,6 +17,8 @@ const TEMPORARY_NAME = `${MANIFEST_NAME}.tmp`
 
 export interface Manifest {
   readonly formatVersion: typeof MANIFEST_VERSION
+  /** 32 hex digits, new for every collection that is made: tells it from another one that got its name. */
+  readonly collectionId: string
   /** Grows by one with each manifest of a collection. */
   readonly generation: number
   /** RFC 3339, UTC. */
@@ -140,6 +142,7 @@ function checksumHex(bytes: Uint8Array): string {
  *  something else wrote, before a path of theirs is opened or a count of theirs is believed. */
 function findWrong(manifest: Record<string, unknown>): string | undefined {
   for (const key of ["generation", "documentCount", "nextSegmentId"]) if (!isCount(manifest[key])) return key
+  if (!/^[0-9a-f]{32}$/.test(String(manifest["collectionId"]))) return "collectionId"
   for (const key of ["committedAt", "schema"]) if (typeof manifest[key] !== "string") return key
   const logs = manifest["logs"]
   if (!Array.isArray(logs) || logs.length === 0) return "logs"

@@ -16,6 +16,7 @@ const file = (path: string) => ({ path, length: 1234, sha256: "0f".repeat(32) })
 function manifestOf(generation: number): Manifest {
   return {
     formatVersion: 2,
+    collectionId: "0123456789abcdef".repeat(2),
     generation,
     committedAt: "2026-11-22T10:00:00.000Z",
     schema: 'collection: "products"\ndescription: "\\"checksum\\":\\"00000000\\" é"\n',
@@ -110,6 +111,7 @@ test("values that no manifest has are CORRUPT although the checksum fits", async
   const changes: ((manifest: Record<string, unknown>) => void)[] = [
     (manifest) => void (manifest["generation"] = -1),
     (manifest) => void (manifest["generation"] = 1.5),
+    (manifest) => void (manifest["collectionId"] = "0123"),
     (manifest) => void (manifest["logs"] = "4"),
     (manifest) => void (manifest["logs"] = []),
     (manifest) => void (manifest["logs"] = [4, 4]),
