@@ -120,7 +120,7 @@ test("a segment with any byte flipped is refused or answers as before", async ()
 
 test("a segment cut anywhere is refused", async () => {
   const { engine, programs, bytes } = prepared()
-  for (let length = 0; length < bytes.length; length += length < 400 ? 1 : 37) {
+  for (let length = 0; length < bytes.length; length++) {
     expect(["CORRUPT", "TRUNCATED"]).toContain(await tryDamaged(engine, bytes.slice(0, length), programs))
   }
 })
