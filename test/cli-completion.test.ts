@@ -41,7 +41,7 @@ function has(name: string): boolean {
 
 /** Command lines up to the cursor, and what can follow. */
 const CASES: [line: string, candidates: string[]][] = [
-  ["prism ", ["collection", "document", "search", "completion"]],
+  ["prism ", ["collection", "document", "search", "index", "completion"]],
   ["prism col", ["collection"]],
   ["prism-cli doc", ["document"]],
   ["prism collection ex", ["export"]],
@@ -56,6 +56,9 @@ const CASES: [line: string, candidates: string[]][] = [
   ["prism document import -c po", ["posts"]],
   ["prism search products --strategy r", ["rrf"]],
   ["prism search products words and ", []],
+  ["prism index ", ["optimize", "stats"]],
+  ["prism index stats -c po", ["posts"]],
+  ["prism index stats --rec", ["--recall"]],
   ["prism completion z", ["zsh"]],
   ["prism collection list --data-dir back", ["backups"]],
 ]

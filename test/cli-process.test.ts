@@ -246,16 +246,70 @@ describe("signals", () => {
   })
 })
 
-test("a second process on the same data directory is told who has it", async () => {
-  makeProducts(1)
-  const { child, ended, told } = start("document", "import", "-c", "products", "--batch-size", "1", "--progress")
-  child.stdin!.write('{"id":"a"}\n')
-  await told("Importing")
-  const second = prism("collection", "list")
-  expect(second.status).toBe(1)
-  expect(second.stderr).toContain(String(child.pid))
-  expect(second.stderr).toContain("Hint: ")
-  child.stdin!.end()
-  expect((await ended).status).toBe(0)
-  expect(prism("collection", "list").status).toBe(0)
+describe("several processes on one data directory", () => {
+  /** An import that has brought in one document and waits for more. */
+  async function startImport() {
+    const started = start("document", "import", "-c", "products", "--batch-size", "1", "--progress")
+    started.child.stdin!.write('{"id":"a","title":"first"}\n')
+    await started.told("Importing")
+    return started
+  }
+
+  test("a second writer is told who has it", async () => {
+    makeProducts(1)
+    const { child, ended } = await startImport()
+    const second = prism("document", "delete", "-c", "products", "a")
+    expect(second.status).toBe(1)
+    expect(second.stderr).toContain(String(child.pid))
+    expect(second.stderr).toContain("Hint: ")
+    child.stdin!.end()
+    expect((await ended).status).toBe(0)
+    expect(prism("document", "delete", "-c", "products", "a").status).toBe(0)
+  })
+
+  test("readers go on beside the writer, and see what it has acknowledged", async () => {
+    makeProducts(3)
+    const { child, ended } = await startImport()
+    for (const line of [
+      "collection list",
+      "collection inspect products",
+      "collection verify products",
+      "collection export products -o p.prism.jsonl",
+      "document get -c products a",
+      "document export -c products -o d.jsonl",
+      "search products first",
+      "index stats -c products",
+    ]) {
+      const { status, stderr } = prism(...line.split(" "))
+      expect({ line, status, stderr }).toEqual({ line, status: 0, stderr: line.startsWith("search") ? stderr : "" })
+    }
+    expect(readFileSync(join(folder, "d.jsonl"), "utf8").split("\n")).toHaveLength(5)
+    expect(JSON.parse(prism("search", "products", "first", "--json").stdout)).toMatchObject({ total: 1 })
+    child.stdin!.end()
+    expect((await ended).status).toBe(0)
+    expect(JSON.parse(prism("collection", "list", "--json").stdout)).toMatchObject([{ document_count: 4 }])
+  })
+
+  test("a folder that may only be read is read, and not a byte of it changes", () => {
+    makeProducts(50)
+    expect(shell("chmod -R a-w,a+rX data && chmod a+rx .").status).toBe(0)
+    // Nothing is forbidden to root, so somebody else has to do it.
+    const who = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+    const run = (line: string) =>
+      spawnSync(process.execPath, [BIN, ...line.split(" ")], { cwd: folder, encoding: "utf8", ...who })
+    const listing = () => shell("find data -type f -exec sha256sum {} + | sort").stdout
+    const before = listing()
+    try {
+      for (const line of ["collection list", "document get -c products d7", "collection verify products"]) {
+        expect(run(line)).toMatchObject({ status: 0, stderr: "" })
+      }
+      expect(JSON.parse(run("search products engine --json").stdout)).toMatchObject({ total: 50 })
+      const refused = run("document delete -c products d7")
+      expect(refused.status).toBe(1)
+      expect(refused.stderr).toMatch(/^Error: .+\n/)
+      expect(listing()).toBe(before)
+    } finally {
+      shell("chmod -R u+w data")
+    }
+  })
 })

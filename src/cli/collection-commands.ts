@@ -1,31 +1,20 @@
-import { assert, PrismError, type Problem } from "../base/errors.ts"
-import { stringifyJson } from "../base/json.ts"
+import { ERROR_CODES, PrismError, type Problem } from "../base/errors.ts"
 import { type RestoreReport, verifyArchive } from "../collection/archive.ts"
+import type { Prism } from "../collection/prism.ts"
 import type { Progress } from "../collection/progress.ts"
 import { checkCollectionName, parseSchema, type Schema } from "../collection/schema.ts"
 import { checkExportName, checkReplaceable, ONLY_PORTABLE, openArchive } from "./archive-file.ts"
+import { NAME, PROGRESS } from "./arguments.ts"
 import { BadLinesFile } from "./bad-lines-file.ts"
 import { command, group } from "./command.ts"
 import type { Context } from "./context.ts"
-import { formatBytes, formatCount, plural, printable, table } from "./format.ts"
+import { facts, formatBytes, formatCount, plural, printable, table } from "./format.ts"
+import { describeStorage } from "./index-commands.ts"
 import { readLines } from "./lines.ts"
 import { usageError } from "./parse.ts"
 import { chunksOf, readText } from "./streams.ts"
 
 const SCHEMA_BYTES_MAX = 16 * 1024 * 1024
-
-const NAME = {
-  type: "positional",
-  valueHint: "NAME",
-  description: "Name of the collection",
-  spelledAs: { flag: "name", alias: "n" },
-} as const
-
-const PROGRESS = {
-  type: "boolean",
-  negatable: true,
-  description: "Show progress on stderr (by default only on a terminal)",
-} as const
 
 const LATER_FORMATS = {
   snapshot: ONLY_PORTABLE,
@@ -35,22 +24,23 @@ const LATER_FORMATS = {
 const list = command({
   name: "list",
   description: "List the collections",
-  details: ["With --quiet only the names are printed."],
+  details: [
+    "With --quiet only the names are printed. A collection that cannot be opened, because it is damaged or of another " +
+      "version, is listed with the reason (in JSON as the member error); the others are listed all the same, and the " +
+      "command ends with the exit code of that reason, such as 5 for damage.",
+  ],
   examples: [
     ["prism collection list", "what is there"],
     ["prism collection list --json | jq -r '.[].name'", "their names, for a script"],
   ],
   args: {},
   async run(context) {
-    const collections = await context.withPrism("existing", (prism) => prism.listCollections())
+    const collections = await context.withPrism("read", (prism) => prism.listCollections())
     if (context.json) {
       await context.printJson(
-        collections.map(({ name, document_count, size_bytes, backends }) => ({
-          name,
-          document_count,
-          size_bytes,
-          backends,
-        })),
+        collections.map(({ name, document_count, size_bytes, backends, error }) =>
+          error ? { name, error } : { name, document_count, size_bytes, backends },
+        ),
       )
     } else if (collections.length === 0) {
       context.note("There are no collections yet. Make one with: prism collection create NAME --schema FILE")
@@ -63,15 +53,21 @@ const list = command({
         { title: "SIZE", align: "right" },
         { title: "BACKENDS" },
       ] as const
-      const body = collections.map(({ name, document_count, size_bytes, backends }) => [
-        name,
-        formatCount(document_count),
-        formatBytes(size_bytes),
-        backendNames(backends),
-      ])
+      const body = collections.map(({ name, document_count, size_bytes, backends, error }) =>
+        error
+          ? [name, "-", "-", `${error.code}: ${printable(error.message)}`]
+          : [name, formatCount(document_count), formatBytes(size_bytes), backendNames(backends)],
+      )
       await context.print(table(header, body))
     }
-    return 0
+    const [first, ...others] = collections.flatMap(({ name, error }) => (error ? [{ name, ...error }] : []))
+    if (first === undefined) return 0
+    // Whoever looks after a hundred collections shall not have to read the list to learn that one of them is lost.
+    const more =
+      others.length === 0 ? "" : `, nor ${plural(others.length, "other")} of ${formatCount(collections.length)}`
+    throw new PrismError(first.code, `collection "${first.name}" cannot be opened${more}: ${first.message}`, {
+      hint: `look closer with prism collection verify ${first.name}, or restore it with --replace from its last export`,
+    })
   },
 })
 
@@ -136,54 +132,33 @@ const inspect = command({
     verbose: { type: "boolean", alias: "v", description: "Show everything that is known" },
   },
   async run(context, { collection, verbose }) {
-    const { summary, stats, schema } = await context.withPrism("existing", async (prism) => {
+    const { stats, schema } = await context.withPrism("read", async (prism) => {
       const opened = await prism.collection(collection)
-      const summary = (await prism.listCollections()).find(({ name }) => name === collection)
-      assert(summary !== undefined, `collection ${collection} is open, but not listed`)
-      return { summary, stats: await opened.stats(), schema: opened.schema }
+      return { stats: await opened.stats(), schema: opened.schema }
     })
+    const { name, document_count, size_bytes, backends } = stats
     if (context.json) {
       await context.printJson({
-        ...summary,
+        ...{ name, document_count, size_bytes, backends },
         ...describeSchema(schema),
         ...(verbose && { stats, schema: schema.source }),
       })
       return 0
     }
-    const facts: [string, string][] = [
-      ["Collection", collection],
+    const lines: [string, string][] = [
+      ["Collection", name],
       ...(schema.description === undefined ? [] : [["Description", printable(schema.description)] as [string, string]]),
-      ["Documents", formatCount(summary.document_count)],
-      ["Size", formatBytes(summary.size_bytes)],
-      ["Backends", backendNames(summary.backends)],
+      ["Documents", formatCount(document_count)],
+      ["Size", formatBytes(size_bytes)],
+      ["Backends", backendNames(backends)],
     ]
     if (schema.vector) {
       const { embeddingField, dimension, distance, hnswM, hnswEfConstruction, hnswEfSearch } = schema.vector
-      facts.push(["Vectors", `${printable(embeddingField)}: ${formatCount(dimension)} dimensions, ${distance}`])
-      if (verbose) facts.push(["HNSW", `M ${hnswM}, ef ${hnswEfConstruction} to build, ${hnswEfSearch} to search`])
+      lines.push(["Vectors", `${printable(embeddingField)}: ${formatCount(dimension)} dimensions, ${distance}`])
+      if (verbose) lines.push(["HNSW", `M ${hnswM}, ef ${hnswEfConstruction} to build, ${hnswEfSearch} to search`])
     }
-    if (verbose) {
-      for (const [key, value] of Object.entries(stats)) {
-        if (Object.hasOwn(summary, key)) continue
-        const name =
-          key[0]!.toUpperCase() +
-          key
-            .slice(1)
-            .replace(/_bytes$/, "")
-            .replaceAll("_", " ")
-        const size = typeof value === "number" && key.endsWith("_bytes")
-        facts.push([
-          name,
-          typeof value === "number"
-            ? size
-              ? formatBytes(value)
-              : formatCount(value)
-            : printable(stringifyJson(value)),
-        ])
-      }
-    }
-    const width = Math.max(...facts.map(([name]) => name.length))
-    await context.print(facts.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join(""))
+    if (verbose) lines.push(...describeStorage(stats))
+    await context.print(facts(lines))
     if (schema.text && schema.text.fields.length > 0) {
       const header = ["FIELD", "TYPE", "INDEXED", "STORED", "ANALYZER"].map((title) => ({ title }))
       const body = schema.text.fields.map((field) => [
@@ -238,7 +213,7 @@ const exportCommand = command({
     const toStdout = output === "-"
     if (output === "") throw usageError("--output is empty", "name a file, or - for stdout")
     if (!toStdout) checkExportName(output, format !== undefined)
-    const report = await context.withPrism("existing", async (prism) => {
+    const report = await context.withPrism("read", async (prism) => {
       const opened = await prism.collection(collection)
       const sink = toStdout
         ? new WritableStream<Uint8Array>({ write: (chunk) => terminal.stdout(chunk) })
@@ -396,30 +371,45 @@ const deleteCommand = command({
     yes: { type: "boolean", alias: "y", description: "Do not ask" },
   },
   async run(context, { collection, yes }) {
-    const deleted = await context.withPrism("existing", async (prism) => {
-      const { document_count } = await (await prism.collection(collection)).stats()
-      const question = `Delete collection "${collection}" with ${plural(document_count, "document")}?`
-      if (!yes && context.interactive && !(await confirm(context, question))) return undefined
+    const deleted = await context.withPrism("change", async (prism) => {
+      const count = await countDocuments(prism, collection)
+      const described = `collection "${collection}"${count === null ? ", which cannot be opened" : ` with ${plural(count, "document")}`}`
+      if (!yes && context.interactive && !(await confirm(context, `Delete ${described}?`))) return undefined
       await prism.deleteCollection(collection)
-      return document_count
+      return { count, described }
     })
     if (deleted === undefined) {
       context.warn("Nothing deleted")
       return 1
     }
-    if (context.json) await context.printJson({ collection, status: "deleted", documents_deleted: deleted })
-    else await context.print(`Deleted collection "${collection}" with ${plural(deleted, "document")}`)
+    if (context.json) await context.printJson({ collection, status: "deleted", documents_deleted: deleted.count })
+    else await context.print(`Deleted ${deleted.described}`)
     return 0
   },
 })
 
+/** Null for a collection that cannot be opened: it must be possible to delete that too. */
+async function countDocuments(prism: Prism, collection: string): Promise<number | null> {
+  try {
+    return (await (await prism.collection(collection)).stats()).document_count
+  } catch (error) {
+    if (error instanceof PrismError && (ERROR_CODES[error.code].exit === 5 || error.code === "INCOMPATIBLE_VERSION")) {
+      return null
+    }
+    throw error
+  }
+}
+
 const verify = command({
   name: "verify",
   description: "Check an archive, or a collection, whole without changing anything",
-  details: ["A path that exists is a file; anything else is the name of a collection."],
+  details: [
+    "A path that exists is a file; anything else is the name of a collection. Of a collection every file is read and " +
+      "compared with its checksum, every index is checked inside, and every document is looked up under its id.",
+  ],
   examples: [
     ["prism collection verify backup/products.prism.jsonl", "an archive, before it is needed"],
-    ["prism collection verify products", "a collection and all its files"],
+    ["prism collection verify products", "a collection, also while it is written to"],
   ],
   args: {
     subject: {
@@ -438,15 +428,21 @@ const verify = command({
     if (/[/\\]|\.(jsonl|enc|zst)$/.test(subject)) {
       throw new PrismError("FILE_NOT_FOUND", `There is no file ${subject}`, { hint: "check the path", place: subject })
     }
-    const { report, count } = await context.withPrism("existing", async (prism) => {
+    const report = await context.withPrism("read", async (prism) => {
       const opened = await prism.collection(subject)
-      return { report: await opened.verify(), count: (await opened.stats()).document_count }
+      const display = context.progress(progress)
+      return await opened.verify({
+        signal: context.signal,
+        ...(display && { onProgress: (done) => display.update(done) }),
+      })
     })
+    context.endProgress()
     if (context.json) await context.printJson({ success: true, collection: subject, ...report })
     else {
-      // A log is read at every opening; what is young is only there, and in no file yet.
-      const counted = `${plural(count, "document")}; the log, and ${plural(report.files, "file")} of ${formatBytes(report.bytes)}`
-      await context.print(`Collection "${subject}" is whole: ${counted}`)
+      const { documents, files, bytes } = report
+      await context.print(
+        `Collection "${subject}" is whole: ${plural(documents, "document")} in ${plural(files, "file")} of ${formatBytes(bytes)}`,
+      )
     }
     return 0
   },

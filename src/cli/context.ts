@@ -96,15 +96,24 @@ export class Context {
     return { name: isStdin ? "standard input" : path, size: size || undefined, stream: abortable(stream, this.signal) }
   }
 
-  /** Opens the collections in the data directory, lets `use` work with them, and closes them. `make`: a directory that
-   *  is missing is made. @throws PrismError DATA_DIRECTORY_NOT_FOUND */
-  async withPrism<T>(mode: "existing" | "make", use: (prism: Prism, directory: string) => Promise<T>): Promise<T> {
+  /** Opens the collections in the data directory, lets `use` work with them, and closes them. `read`: beside whoever
+   *  writes, and on a folder where nothing can be written. `change`: as the only writer. `make`: that too, and a directory
+   *  that is missing is made. @throws PrismError DATA_DIRECTORY_NOT_FOUND, LOCKED (not for `read`) */
+  async withPrism<T>(
+    mode: "read" | "change" | "make",
+    use: (prism: Prism, directory: string) => Promise<T>,
+  ): Promise<T> {
     const directory =
-      mode === "existing"
-        ? await requireDataDirectory(this.runtime, this.globals.dataDir)
-        : (await findDataDirectory(this.runtime, this.globals.dataDir)).path
-    const storage = await this.runtime.openStorage(directory, { create: mode === "make", removeIfEmpty: true })
-    const prism = await Prism.openStorage(storage, this.runtime)
+      mode === "make"
+        ? (await findDataDirectory(this.runtime, this.globals.dataDir)).path
+        : await requireDataDirectory(this.runtime, this.globals.dataDir)
+    const readOnly = mode === "read"
+    const storage = await this.runtime.openStorage(directory, {
+      create: mode === "make",
+      removeIfEmpty: mode === "make",
+      readOnly,
+    })
+    const prism = await Prism.openStorage(storage, this.runtime, { readOnly })
     let result: T
     try {
       result = await use(prism, directory)

@@ -3,27 +3,13 @@ import { PrismError, type Problem } from "../base/errors.ts"
 import type { Collection, Document } from "../collection/collection.ts"
 import { type CheckedDocument, DocumentChecker, parseDocumentLine } from "../collection/document.ts"
 import { LINE_BYTES_MAX, sniffArchive } from "../formats/portable.ts"
+import { COLLECTION, PROGRESS } from "./arguments.ts"
 import { command, group } from "./command.ts"
 import type { Context } from "./context.ts"
 import { plural, prettyJson, printable } from "./format.ts"
 import { type Line, readLines } from "./lines.ts"
 import { usageError } from "./parse.ts"
 import { chunksOf, peek } from "./streams.ts"
-
-const COLLECTION = {
-  type: "string",
-  alias: "c",
-  also: "name",
-  valueHint: "NAME",
-  required: true,
-  description: "Name of the collection",
-} as const
-
-const PROGRESS = {
-  type: "boolean",
-  negatable: true,
-  description: "Show progress on stderr (by default only on a terminal)",
-} as const
 
 const BATCH_SIZE = 1000
 /** A batch ends before it holds more than this, however few documents that is. */
@@ -237,7 +223,7 @@ const exportCommand = command({
   async run(context, { collection, output = "-", force, progress }) {
     const { files, terminal } = context.runtime
     const toStdout = output === "-"
-    const count = await context.withPrism("existing", async (prism) => {
+    const count = await context.withPrism("read", async (prism) => {
       const opened = await prism.collection(collection)
       if (
         !toStdout &&
@@ -296,7 +282,7 @@ const get = command({
   ],
   args: { collection: COLLECTION, ids: IDS },
   async run(context, { collection, ids }) {
-    const missing = await context.withPrism("existing", async (prism) => {
+    const missing = await context.withPrism("read", async (prism) => {
       const opened = await prism.collection(collection)
       const missing: string[] = []
       for (const id of ids) {
@@ -336,7 +322,7 @@ const deleteCommand = command({
   args: { collection: COLLECTION, ids: IDS },
   async run(context, { collection, ids }) {
     const wanted = [...new Set(ids)]
-    const { deleted, missing } = await context.withPrism("existing", async (prism) => {
+    const { deleted, missing } = await context.withPrism("change", async (prism) => {
       const opened = await prism.collection(collection)
       const there = await opened.which(wanted)
       const missing = wanted.filter((id) => !there.has(id))

@@ -25,6 +25,11 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(value < 9.995 ? 2 : value < 99.95 ? 1 : 0)} ${units[unit]}`
 }
 
+/** 0.98312 → "98.3%"; less than all never looks like all. */
+export function formatPercent(share: number): string {
+  return `${share === 1 ? "100" : Math.min(99.9, Number((share * 100).toFixed(1))).toFixed(1)}%`
+}
+
 /** "45 s", "2 min 05 s", "1 h 02 min". */
 export function formatDuration(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1000)
@@ -127,4 +132,10 @@ export function table(header: readonly Column[], body: readonly (readonly string
       .join("  ")
       .trimEnd()
   return [line(header.map(({ title }) => title)), ...body.map(line)].map((text) => `${text}\n`).join("")
+}
+
+/** Names and what they stand for, a line each, in two columns. */
+export function facts(lines: readonly (readonly [name: string, value: string])[]): string {
+  const width = Math.max(...lines.map(([name]) => name.length))
+  return lines.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join("")
 }

@@ -2,6 +2,7 @@ import { collectionCommands } from "./collection-commands.ts"
 import { type Command, command, group } from "./command.ts"
 import { completionScript, SHELLS } from "./completion.ts"
 import { documentCommands } from "./document-commands.ts"
+import { indexCommands } from "./index-commands.ts"
 import { searchCommand } from "./search-command.ts"
 
 /** Both names of the program. */
@@ -28,11 +29,16 @@ const completion = command({
 export const program: Command = group({
   name: "prism",
   description: "Prism, a hybrid search engine: text, vectors, and archives that come back",
+  details: [
+    "Exit codes: 0 done, 1 error, 2 usage, 3 not found, 4 already exists, 5 integrity (damaged, cut off), 6 wrong key, " +
+      "7 incompatible version, 8 partly done, 130 interrupted. Commands that only read work beside one that writes, and " +
+      "on a folder that cannot be written.",
+  ],
   examples: [
     ["prism collection create products --schema products.yaml", "make a collection"],
     ["prism document import -c products -f products.jsonl", "fill it"],
     ['prism search products "wireless keyboard"', "search it"],
     ["prism collection export products -o products.prism.jsonl", "take it away"],
   ],
-  subCommands: [collectionCommands, documentCommands, searchCommand, completion],
+  subCommands: [collectionCommands, documentCommands, searchCommand, indexCommands, completion],
 })

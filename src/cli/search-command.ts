@@ -121,7 +121,7 @@ export const searchCommand = command({
     }
     // Only what was given: the schema and the library know the defaults.
     const given = Object.fromEntries(Object.entries(request).filter(([, value]) => value !== undefined))
-    const response = await context.withPrism("existing", async (prism) =>
+    const response = await context.withPrism("read", async (prism) =>
       (await prism.collection(args.collection)).search(given),
     )
     if (context.json) {

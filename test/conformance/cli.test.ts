@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest"
+import { decodeUtf8, encodeUtf8 } from "../../src/base/bytes.ts"
+import { ERROR_CODES } from "../../src/base/errors.ts"
 import { VERSION } from "../../src/base/version.ts"
 import { FakeRuntime, type Result } from "../support/fake-runtime.ts"
 import { Random } from "../support/random.ts"
@@ -73,7 +75,9 @@ describe("the way of a collection", () => {
       'Restored 3 documents into "products"\nChecksum of the documents: verified\n',
     )
     expect(await answers()).toEqual(before)
-    expect(await expectOk(runtime.run("collection", "verify", "products"))).toContain('Collection "products" is whole')
+    expect(await expectOk(runtime.run("collection", "verify", "products"))).toMatch(
+      /^Collection "products" is whole: 3 documents in \d+ files? of [\d.]+ k?B\n$/,
+    )
   })
 
   test("list names, counts and backends, as a table and as stable JSON", async () => {
@@ -159,6 +163,192 @@ describe("the way of a collection", () => {
     expect(await count()).toBe(4)
     await expectOk(runtime.run("collection", "restore", "-f", "p.jsonl", "--replace"))
     expect(await count()).toBe(3)
+  })
+})
+
+/** Every command that only reads, on the collection "products". */
+const READING = [
+  "collection list",
+  "collection inspect products -v",
+  "collection export products -o -",
+  "collection verify products",
+  "document get -c products a",
+  "document export -c products",
+  "search products keyboard",
+  "search products --vector [1,0]",
+  "index stats -c products --recall",
+]
+const CHANGING = ["collection delete products", "document delete -c products a", "index optimize -c products"]
+
+describe("commands that read", () => {
+  test("work beside a process that writes, which keeps out only others that do", async () => {
+    const runtime = await machine()
+    const expected = new Map<string, string>()
+    for (const line of READING) expected.set(line, steady(await expectDone(runtime.run(...line.split(" ")))))
+    const lock = await runtime.directories.get("./data")!.lock()
+    for (const line of READING) {
+      expect([line, steady(await expectDone(runtime.run(...line.split(" "))))]).toEqual([line, expected.get(line)])
+    }
+    for (const line of CHANGING) expect((await runtime.run(...line.split(" "), "--json")).stderr).toContain('"LOCKED"')
+    await lock.release()
+    for (const line of CHANGING.toReversed()) await expectOk(runtime.run(...line.split(" ")))
+  })
+
+  test("work on a folder that nobody may write to; the others say so", async () => {
+    const runtime = await machine()
+    runtime.unwritable.add("./data")
+    for (const line of READING) await expectDone(runtime.run(...line.split(" ")))
+    for (const line of CHANGING) await expectFailure(runtime.run(...line.split(" ")), 1, "Error: ")
+  })
+
+  /** Code 0; stderr may hold notes. */
+  async function expectDone(running: Promise<Result>): Promise<string> {
+    const { code, stdout, stderr } = await running
+    expect({ code, stderr }).toEqual({ code: 0, stderr })
+    return stdout
+  }
+
+  /** What is the same each time: an archive tells when it was written, statistics what is in memory. */
+  function steady(text: string): string {
+    return text.replace(/^\{"format":.*\n/, "").replace(/^(Memory|Block cache) .*\n/gm, "")
+  }
+})
+
+describe("index", () => {
+  test("stats shows what a collection is made of, as a table and as JSON", async () => {
+    const runtime = await machine()
+    await expectOk(runtime.run("index", "optimize", "-c", "products"))
+    runtime.input = ['{"id":"a","title":"Another keyboard","embedding":[1,1]}\n{"id":"d","title":"Screen"}\n']
+    await expectOk(runtime.run("document", "import", "-c", "products"))
+    const text = await expectOk(runtime.run("index", "stats", "-c", "products"))
+    expect(text).toMatch(/^Collection {3}products\nDocuments {4}4\nSize {2,}[\d.]+ k?B\nState {2,}ready\n/)
+    expect(text).toMatch(/\nDeleted {6}1 document, /)
+    expect(text).not.toContain("Recall")
+    expect(text).toMatch(/\n\nSEGMENT {2}LEVEL {2}DOCUMENTS {2}DELETED {2}VECTORS {2,}SIZE\n( +\d+){6}/)
+    const stats = JSON.parse(await expectOk(runtime.run("index", "stats", "--name", "products", "--json"))) as object
+    expect(stats).toMatchObject({
+      name: "products",
+      document_count: 4,
+      deleted_count: 1,
+      state: "ready",
+      segments: [{ documents: 3, deleted: 1, vectors: 2 }],
+    })
+    expect(stats).not.toHaveProperty("recall")
+  })
+
+  test("stats --recall holds the vector search against an exact one", async () => {
+    const runtime = await machine()
+    const random = new Random(3)
+    runtime.input = Array.from(
+      { length: 200 },
+      (_, n) => `{"id":"v${n}","vector":[${random.unit()},${random.unit()}]}\n`,
+    )
+    await expectOk(runtime.run("document", "import", "-c", "products"))
+    const text = await expectOk(runtime.run("index", "stats", "-c", "products", "--recall"))
+    expect(text).toMatch(/\nRecall {7}(100|\d\d\.\d)% of the nearest 10 \(100 samples, ef \d+\)\n/)
+    const json = JSON.parse(await expectOk(runtime.run("index", "stats", "-c", "products", "--recall", "--json"))) as {
+      recall: { recall: number; samples: number; k: number }
+    }
+    expect(json.recall).toMatchObject({ samples: 100, k: 10 })
+    expect(json.recall.recall).toBeGreaterThan(0.9)
+  })
+
+  test("stats --recall of a collection without vectors has none to tell", async () => {
+    const runtime = new FakeRuntime()
+    runtime.write("s.json", '{"backends":{"text":{"fields":[{"name":"t","type":"text"}]}}}')
+    await expectOk(runtime.run("collection", "create", "plain", "-s", "s.json"))
+    const { code, stdout, stderr } = await runtime.run("index", "stats", "-c", "plain", "--recall")
+    expect([code, stderr]).toEqual([0, "There is no recall to measure: the collection has no vectors\n"])
+    expect(stdout).not.toContain("Recall")
+    const json = await expectOk(runtime.run("index", "stats", "-c", "plain", "--recall", "--json"))
+    expect(JSON.parse(json)).toMatchObject({ recall: null })
+  })
+
+  test("optimize leaves one segment without what was deleted, and every document", async () => {
+    const runtime = await machine()
+    for (const batch of [1, 2, 3]) {
+      runtime.input = [`{"id":"a","title":"keyboard ${batch}","stock":9007199254740993}\n{"id":"x${batch}"}\n`]
+      await expectOk(runtime.run("document", "import", "-c", "products"))
+    }
+    await expectOk(runtime.run("document", "delete", "-c", "products", "x2"))
+    const before = await expectOk(runtime.run("document", "export", "-c", "products"))
+    const report = JSON.parse(await expectOk(runtime.run("index", "optimize", "-c", "products", "--json"))) as object
+    expect(Object.keys(report)).toEqual([
+      "success",
+      "collection",
+      "segments_before",
+      "segments_after",
+      "documents",
+      "bytes_before",
+      "bytes_after",
+    ])
+    expect(report).toMatchObject({ success: true, collection: "products", segments_after: 1, documents: 5 })
+    expect(await expectOk(runtime.run("document", "export", "-c", "products"))).toBe(before)
+    const stats = JSON.parse(await expectOk(runtime.run("index", "stats", "-c", "products", "--json"))) as object
+    expect(stats).toMatchObject({ deleted_count: 0, segments: [{ documents: 5, deleted: 0, vectors: 1 }] })
+    expect(await expectOk(runtime.run("index", "optimize", "-c", "products"))).toMatch(
+      /^Optimized "products": 5 documents, \d segments? before and 1 now, [\d.]+ k?B before and [\d.]+ k?B now\n$/,
+    )
+  })
+
+  test("optimize shows its progress, and an interrupt leaves everything as it was", async () => {
+    const runtime = await machine()
+    expect((await runtime.run("index", "optimize", "-c", "products", "--progress")).stderr).toMatch(/of 3 documents/)
+    await expectOk(runtime.run("document", "delete", "-c", "products", "b"))
+    const before = await expectOk(runtime.run("document", "export", "-c", "products"))
+    runtime.stderrIsTerminal = true
+    runtime.onStderr = (text) => {
+      if (text.includes("documents")) runtime.interrupt()
+    }
+    await expectFailure(runtime.run("index", "optimize", "-c", "products"), 130, "Interrupted")
+    runtime.stderrIsTerminal = false
+    runtime.onStderr = () => {}
+    expect(await expectOk(runtime.run("document", "export", "-c", "products"))).toBe(before)
+  })
+})
+
+describe("a damaged collection", () => {
+  async function damaged(): Promise<FakeRuntime> {
+    const runtime = await machine()
+    for (const name of ["broken", "whole"]) {
+      await expectOk(runtime.run("collection", "create", "products", "-d", "elsewhere", "--schema", "products.yaml"))
+      await expectOk(runtime.run("-d", "elsewhere", "collection", "export", "products", "-o", `${name}.jsonl`))
+      await expectOk(runtime.run("-d", "elsewhere", "collection", "delete", "products"))
+      await expectOk(runtime.run("collection", "restore", "-f", `${name}.jsonl`, "-t", name))
+    }
+    const storage = runtime.directories.get("./data")!
+    const path = "collections/broken/MANIFEST"
+    const manifest = decodeUtf8(await storage.read(path)).replace("Things to buy", "Things to sell")
+    await storage.remove(path)
+    await using file = await storage.create(path)
+    await file.append(encodeUtf8(manifest))
+    return runtime
+  }
+
+  test("is listed with its error; the others too, and the exit code tells", async () => {
+    const runtime = await damaged()
+    const { stdout } = await expectFailure(runtime.run("collection", "list"), 5, 'Error: Collection "broken"', "Hint: ")
+    expect(stdout).toMatch(/^NAME .*\nbroken +- +- {2}(CORRUPT|CHECKSUM_MISMATCH): .+\nproducts +3 .*\nwhole +0 .*\n$/)
+    const json = await expectFailure(runtime.run("collection", "list", "--json"), 5, '{"error":{"code":"C')
+    expect(JSON.parse(json.stdout)).toMatchObject([
+      { name: "broken", error: { code: expect.any(String) as string, message: expect.any(String) as string } },
+      { name: "products", document_count: 3 },
+      { name: "whole", document_count: 0 },
+    ])
+    expect((await expectFailure(runtime.run("collection", "list", "-q"), 5)).stdout).toBe("broken\nproducts\nwhole\n")
+    await expectFailure(runtime.run("collection", "verify", "broken"), 5)
+    await expectOk(runtime.run("collection", "verify", "whole"))
+  })
+
+  test("can be replaced from its export, or deleted", async () => {
+    const runtime = await damaged()
+    await expectOk(runtime.run("collection", "restore", "-f", "broken.jsonl", "-t", "broken", "--replace"))
+    expect(await expectOk(runtime.run("collection", "list", "-q"))).toBe("broken\nproducts\nwhole\n")
+    const other = await damaged()
+    expect(await expectOk(other.run("collection", "delete", "broken"))).toBe(
+      'Deleted collection "broken", which cannot be opened\n',
+    )
+    expect(await expectOk(other.run("collection", "list", "-q"))).toBe("products\nwhole\n")
   })
 })
 
@@ -448,6 +638,8 @@ describe("the data directory", () => {
       "document get -c a x",
       "document delete -c a x",
       "search a x",
+      "index stats -c a",
+      "index optimize -c a",
     ]) {
       await expectFailure(
         runtime.run(...line.split(" ")),
@@ -705,6 +897,17 @@ describe("errors", () => {
 })
 
 describe("people", () => {
+  test("find every exit code in the help", async () => {
+    const help = (await expectOk(new FakeRuntime().run("--help"))).replaceAll(/\s+/g, " ")
+    const codes = /Exit codes: ([^.]+)\./
+      .exec(help)![1]!
+      .match(/\d+(?= )/g)!
+      .map(Number)
+    expect(codes).toEqual(
+      [...new Set([0, ...Object.values(ERROR_CODES).map(({ exit }) => exit)])].sort((a, b) => a - b),
+    )
+  })
+
   test("help goes to stdout and succeeds, wherever it is asked for", async () => {
     const runtime = new FakeRuntime()
     expect(await expectOk(runtime.run("--help"))).toContain("Usage: prism COMMAND [OPTIONS]")

@@ -18,6 +18,8 @@ export class FakeRuntime implements Runtime {
   readonly version = "0.0.0"
   readonly fileBytes = new Map<string, Uint8Array>()
   readonly directories = new Map<string, LastingStorage | undefined>()
+  /** Data directories where not even a pin can be written. */
+  readonly unwritable = new Set<string>()
   readonly environment: Record<string, string> = {}
   /** What stdin holds, in the chunks in which it comes. */
   input: (string | Uint8Array)[] = []
@@ -81,7 +83,7 @@ export class FakeRuntime implements Runtime {
 
   async openStorage(
     directory: string,
-    { create, removeIfEmpty }: { create: boolean; removeIfEmpty?: boolean },
+    { create, removeIfEmpty, readOnly }: { create: boolean; removeIfEmpty?: boolean; readOnly?: boolean },
   ): Promise<Storage> {
     if (!this.directories.has(directory) && !create) {
       throw new PrismError("DATA_DIRECTORY_NOT_FOUND", `there is no folder ${directory}`)
@@ -92,7 +94,8 @@ export class FakeRuntime implements Runtime {
       storage = new LastingStorage()
       this.directories.set(directory, storage)
     }
-    return storage
+    const refused = this.unwritable.has(directory) ? [...WRITES, "hold"] : readOnly ? WRITES : []
+    return refused.length === 0 ? storage : refusing(storage, refused)
   }
 
   createSha256() {
@@ -158,6 +161,30 @@ export class FakeRuntime implements Runtime {
   peakMemoryBytes(): undefined {
     return undefined
   }
+}
+
+const WRITES = [
+  "create",
+  "append",
+  "rename",
+  "remove",
+  "makeDirectory",
+  "removeDirectory",
+  "syncDirectory",
+  "lock",
+] as const satisfies readonly (keyof Storage)[]
+
+/** The same storage, in which these calls are READ_ONLY. */
+function refusing(storage: Storage, calls: readonly string[]): Storage {
+  return new Proxy(storage, {
+    get(target, name) {
+      if (typeof name === "string" && calls.includes(name)) {
+        return () => Promise.reject(new PrismError("READ_ONLY", `${name} in a folder that is only read`))
+      }
+      const member: unknown = Reflect.get(target, name)
+      return typeof member === "function" ? member.bind(target) : member
+    },
+  })
 }
 
 async function hasFile(storage: Storage, path: string): Promise<boolean> {
