@@ -22,7 +22,11 @@ export function dataFile(name: string): string {
 /** Objects of a .jsonl.zst file, in order, in constant memory. Needs the `zstd` program. */
 export async function* readJsonLines<T>(name: string): AsyncGenerator<T> {
   const zstd = spawn("zstd", ["-dc", dataFile(name)], { stdio: ["ignore", "pipe", "inherit"] })
-  for await (const line of createInterface({ input: zstd.stdout })) yield JSON.parse(line) as T
+  try {
+    for await (const line of createInterface({ input: zstd.stdout })) yield JSON.parse(line) as T
+  } finally {
+    zstd.kill()
+  }
 }
 
 /** Rows of a little-endian float16 matrix as one Float32Array. */
