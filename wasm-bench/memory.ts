@@ -46,8 +46,7 @@ async function sampleWords(folder: string): Promise<string[]> {
   let count = 0
   for await (const batch of readBatches(folder, 1000)) {
     for (const { fields } of batch) {
-      for (const word of String((fields as { text: string }).text).match(/\p{L}{2,}/gu) ?? [])
-        words.add(word.toLowerCase())
+      for (const word of (fields as { text: string }).text.match(/\p{L}{2,}/gu) ?? []) words.add(word.toLowerCase())
     }
     count += batch.length
     if (count >= SAMPLE) break

@@ -1,11 +1,12 @@
-import type { CollectionStats, RecallReport } from "../collection/collection.ts"
+import type { CollectionStats } from "../collection/collection.ts"
+import type { RecallReport } from "../collection/recall.ts"
 import { COLLECTION, PROGRESS } from "./arguments.ts"
 import { command, group } from "./command.ts"
-import { facts, formatBytes, formatCount, formatPercent, plural, table } from "./format.ts"
+import { facts, formatBytes, formatCount, formatPercent, plural, printable, table } from "./format.ts"
 
 const optimize = command({
   name: "optimize",
-  description: "Merge all segments into one and drop what was deleted or replaced",
+  description: "Merge the segments into as few as can be and drop what was deleted or replaced",
   details: [
     "Merges happen by themselves while a collection is written to. This one makes the smallest files and the fastest " +
       "searches, and is worth its time after the last of many writes. It needs room on the disk for a second copy of the " +
@@ -86,7 +87,11 @@ export function describeStorage(stats: CollectionStats): [string, string][] {
   const { cache } = stats
   const asked = cache.hits + cache.misses
   return [
-    ["State", stats.state],
+    // So is every collection that a command looks at; it would read like a complaint.
+    ["State", stats.state === "read-only" ? "opened for reading alone" : stats.state],
+    ...(stats.problem
+      ? [["Problem", printable(`${stats.problem.code}: ${stats.problem.message}`)] as [string, string]]
+      : []),
     ["Generation", formatCount(stats.generation)],
     [
       "Segments",

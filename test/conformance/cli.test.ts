@@ -221,7 +221,9 @@ describe("index", () => {
     runtime.input = ['{"id":"a","title":"Another keyboard","embedding":[1,1]}\n{"id":"d","title":"Screen"}\n']
     await expectOk(runtime.run("document", "import", "-c", "products"))
     const text = await expectOk(runtime.run("index", "stats", "-c", "products"))
-    expect(text).toMatch(/^Collection {3}products\nDocuments {4}4\nSize {2,}[\d.]+ k?B\nState {2,}ready\n/)
+    expect(text).toMatch(
+      /^Collection {3}products\nDocuments {4}4\nSize {2,}[\d.]+ k?B\nState {2,}opened for reading alone\n/,
+    )
     expect(text).toMatch(/\nDeleted {6}1 document, /)
     expect(text).not.toContain("Recall")
     expect(text).toMatch(/\n\nSEGMENT {2}LEVEL {2}DOCUMENTS {2}DELETED {2}VECTORS {2,}SIZE\n( +\d+){6}/)
@@ -230,7 +232,7 @@ describe("index", () => {
       name: "products",
       document_count: 4,
       deleted_count: 1,
-      state: "ready",
+      state: "read-only",
       segments: [{ documents: 3, deleted: 1, vectors: 2 }],
     })
     expect(stats).not.toHaveProperty("recall")
@@ -291,18 +293,23 @@ describe("index", () => {
     )
   })
 
-  test("optimize shows its progress, and an interrupt leaves everything as it was", async () => {
+  test("optimize shows its progress, and an interrupt leaves every document", async () => {
     const runtime = await machine()
-    expect((await runtime.run("index", "optimize", "-c", "products", "--progress")).stderr).toMatch(/of 3 documents/)
+    await expectOk(runtime.run("index", "optimize", "-c", "products"))
     await expectOk(runtime.run("document", "delete", "-c", "products", "b"))
+    runtime.input = ['{"id":"d","title":"Screen"}\n']
+    await expectOk(runtime.run("document", "import", "-c", "products"))
     const before = await expectOk(runtime.run("document", "export", "-c", "products"))
-    runtime.stderrIsTerminal = true
-    runtime.onStderr = (text) => {
-      if (text.includes("documents")) runtime.interrupt()
+    const open = runtime.openStorage
+    runtime.openStorage = async (...args) => {
+      runtime.interrupt()
+      return await open.apply(runtime, args)
     }
-    await expectFailure(runtime.run("index", "optimize", "-c", "products"), 130, "Interrupted")
-    runtime.stderrIsTerminal = false
-    runtime.onStderr = () => {}
+    await expectFailure(runtime.run("index", "optimize", "-c", "products"), 130, "Error: Interrupted")
+    runtime.openStorage = open
+    expect(await expectOk(runtime.run("document", "export", "-c", "products"))).toBe(before)
+    const { code, stderr } = await runtime.run("index", "optimize", "-c", "products", "--progress")
+    expect([code, stderr.trimEnd().split("\n").at(-1)]).toEqual([0, "Optimizing  100%  3 of 3 documents"])
     expect(await expectOk(runtime.run("document", "export", "-c", "products"))).toBe(before)
   })
 })
