@@ -24,6 +24,11 @@ export const SCHEMA = {
   },
 } as const
 
+/** Documents that the collection `QUOTA_NAME` takes. */
+export const QUOTA = 24
+export const QUOTA_NAME = "c"
+export const QUOTA_SCHEMA = { ...SCHEMA, quota: { max_documents: QUOTA } } as const
+
 const WORDS = ["ash", "birch", "cedar", "elm", "fir", "hazel", "juniper", "larch"]
 
 /** A word that this version of all documents has and no other. */
@@ -66,6 +71,18 @@ export function applyWrites(state: State, writes: readonly Write[]): ReadonlyMap
     if (version > 0) result.set(id, version)
   }
   return result
+}
+
+/** The writes that a collection with a quota of documents takes before it refuses one. */
+export function withinQuota(state: State, writes: readonly Write[], quota: number | undefined): readonly Write[] {
+  const ids = new Set(state?.keys())
+  const refused = writes.findIndex(({ id, version }) => {
+    if (version === 0) ids.delete(id)
+    else if (!ids.has(id) && ids.size >= (quota ?? Number.POSITIVE_INFINITY)) return true
+    else ids.add(id)
+    return false
+  })
+  return refused === -1 ? writes : writes.slice(0, refused)
 }
 
 /** The states that any number of the writes, from the first on, lead to: 0, 1, … all of them. */

@@ -19,11 +19,14 @@ import {
   findWrong,
   markOf,
   prefixStates,
+  QUOTA_NAME,
+  QUOTA_SCHEMA,
   SCHEMA,
   type State,
   sameState,
   vectorOf,
   type Write,
+  withinQuota,
 } from "./model.ts"
 
 // Random operations of several processes on one machine that fails in every way it can, against a Map.
@@ -51,6 +54,11 @@ export interface SimulationReport {
   /** Recoveries that a fault cut short. */
   failedRecoveries: number
   documentsChecked: number
+  seals: number
+  merges: number
+  readers: number
+  diskFull: number
+  quotaRefusals: number
 }
 
 /** What the simulation found. The message ends with how to run it again. */
@@ -58,7 +66,10 @@ export class SimulationFailure extends Error {
   override readonly name = "SimulationFailure"
 }
 
-const COLLECTIONS = ["a", "b", "c"]
+const COLLECTIONS = ["a", "b", QUOTA_NAME]
+/** Small, so that segments are sealed and merged all the time. */
+const TUNING = { ramDocuments: 12, ramBytes: 32 * 1024, mergeFactor: 3 }
+const READERS_MAX = 2
 const ID_COUNT = 40
 const TRACE_LENGTH = 40
 const ALL_OPERATIONS = [...CHANGING_OPERATIONS, ...READING_OPERATIONS]
@@ -80,6 +91,14 @@ interface WriteCall {
   /** A put that repeats an id: it is refused by itself. */
   readonly repeats: boolean
   readonly outcome: Promise<Outcome<number>>
+}
+
+/** Another process that reads a collection as it was when it was opened. */
+interface Reader {
+  readonly process: FaultyStorage
+  readonly prism: Prism
+  readonly collection: Collection
+  readonly state: ReadonlyMap<string, number>
 }
 
 interface Archive {
@@ -118,6 +137,11 @@ class Simulation {
   /** Faults that had fired when the Prism that is open was opened. */
   #firedAtOpen = 0
   #isCalm = false
+  /** Operations up to which the disk has no room, while it has none. */
+  #fullUntil: number | undefined
+  #readers: Reader[] = []
+  /** Manifests that were swapped last, by their path. */
+  readonly #manifests = new Map<string, { segments: Map<number, number>; logs: number }>()
   readonly report: SimulationReport = {
     operations: {},
     faults: {},
@@ -127,6 +151,11 @@ class Simulation {
     recoveries: 0,
     failedRecoveries: 0,
     documentsChecked: 0,
+    seals: 0,
+    merges: 0,
+    readers: 0,
+    diskFull: 0,
+    quotaRefusals: 0,
   }
 
   constructor(options: SimulationOptions) {
@@ -168,6 +197,7 @@ class Simulation {
 
   async #step(prism: Prism): Promise<void> {
     this.#arm()
+    this.#limitDisk()
     const below = (end: number) => this.#random.below(end)
     const names = COLLECTIONS.filter((name) => this.#of(name).visible)
     const name = names[below(names.length)]
@@ -176,9 +206,12 @@ class Simulation {
     else if (choice < 440) await this.#write(prism, name)
     else if (choice < 640) await this.#get(prism, name)
     else if (choice < 800) await this.#searchText(prism, name)
-    else if (choice < 880) await this.#searchVector(prism, name)
-    else if (choice < 915) await this.#documents(prism, name)
-    else if (choice < 935) await this.#checkpoint(prism, name)
+    else if (choice < 860) await this.#searchVector(prism, name)
+    else if (choice < 885) await this.#documents(prism, name)
+    else if (choice < 890) await this.#openReader(prism, name)
+    else if (choice < 919) await this.#useReader()
+    else if (choice < 929) await this.#checkpoint(prism, name)
+    else if (choice < 935) await this.#optimize(prism, name)
     else if (choice < 945) await this.#export(prism, name)
     else if (choice < 952) await this.#verify(prism, name)
     else if (choice < 960) await this.#stats(prism, name)
@@ -208,25 +241,32 @@ class Simulation {
       issued.push(...call.writes)
       if (below(12) === 0) watchers.push(this.#watchExport(collection, before, issued, fired))
       if (below(12) === 0) watchers.push(this.#watchGet(collection, before, issued, fired))
-      if (below(25) === 0) watchers.push(this.#watchCheckpoint(collection))
+      if (below(25) === 0) watchers.push(this.#watchFold(collection))
+      if (below(50) === 0) watchers.push(this.#watchReader(name, before, issued, fired))
     }
     this.#log("write", `${name} ${calls.map((call) => describeCall(call)).join(" | ")}`, calls.length)
     const outcomes = await Promise.all(calls.map(({ outcome }) => outcome))
     const checks = await Promise.all(watchers)
-    this.#settleWrites(known, calls, outcomes)
+    this.#settleWrites(known, calls, outcomes, collection.schema.quota.maxDocuments)
     for (const check of checks) check()
     if (known.possible.length > 0) await this.#look(prism, name)
   }
 
   /** What the outcomes of calls, made one after another without waiting, tell of the state. */
-  #settleWrites(known: Known, calls: readonly WriteCall[], outcomes: readonly Outcome<number>[]): void {
+  #settleWrites(
+    known: Known,
+    calls: readonly WriteCall[],
+    outcomes: readonly Outcome<number>[],
+    quota: number | undefined,
+  ): void {
     let states = [known.visible]
     let failed: Write[] = []
     let isOpen = known.possible.length > 0
     for (const [place, outcome] of outcomes.entries()) {
       const { writes, isDelete, repeats } = calls[place] as WriteCall
       const refused = "error" in outcome && outcome.error instanceof PrismError ? outcome.error.code : undefined
-      if ("error" in outcome && !(repeats && refused === "DUPLICATE_ID")) {
+      const isTold = (repeats && refused === "DUPLICATE_ID") || (quota !== undefined && refused === "QUOTA_EXCEEDED")
+      if ("error" in outcome && !isTold) {
         this.#allowFault(outcome.error, "a write")
         // What is refused after an error is not even tried.
         if (refused !== "READ_ONLY") failed.push(...writes)
@@ -236,12 +276,20 @@ class Simulation {
       if (failed.length > 0) states = states.flatMap((state) => prefixStates(state, failed))
       failed = []
       isOpen = states.length > 1
+      const [state] = states
+      if (
+        states.length === 1 &&
+        (refused === "QUOTA_EXCEEDED") !== withinQuota(state, writes, quota).length < writes.length
+      ) {
+        this.#fail(`a quota of ${quota} documents: ${refused ?? "no refusal"} with ${state?.size} before`)
+      }
+      if (refused === "QUOTA_EXCEEDED") this.report.quotaRefusals++
       if ("value" in outcome && states.length === 1) {
-        const there = new Set(writes.filter(({ id }) => states[0]?.has(id)).map(({ id }) => id)).size
+        const there = new Set(writes.filter(({ id }) => state?.has(id)).map(({ id }) => id)).size
         const expected = isDelete ? there : writes.length
         if (outcome.value !== expected) this.#fail(`a call told of ${outcome.value} documents instead of ${expected}`)
       }
-      states = states.map((state) => applyWrites(state, writes))
+      states = states.map((state) => applyWrites(state, withinQuota(state, writes, quota)))
     }
     if (failed.length > 0) states = states.flatMap((state) => prefixStates(state, failed))
     const wasOpen = known.possible.length > 0 && isOpen
@@ -299,57 +347,134 @@ class Simulation {
     }
   }
 
-  async #watchCheckpoint(collection: Collection): Promise<() => void> {
-    const outcome = await settled(collection.checkpoint())
+  async #watchFold(collection: Collection): Promise<() => void> {
+    const outcome = await settled<unknown>(this.#random.below(2) ? collection.checkpoint() : collection.optimize())
     return () => {
       if ("error" in outcome) this.#allowFault(outcome.error, "a checkpoint beside writes")
     }
   }
 
+  /** A process that opens the collection between writes sees what some number of them left. */
+  async #watchReader(name: string, before: State, issued: readonly Write[], fired: number): Promise<() => void> {
+    const possible = this.#of(name).possible
+    const outcome = await settled(this.#startReader(name))
+    return () => {
+      if (!("value" in outcome)) return this.#allowFault(outcome.error, "a reader beside writes", fired)
+      const { state } = outcome.value
+      if (![...prefixStates(before, issued), ...possible].some((may) => sameState(may, state))) {
+        this.#fail(`a reader beside writes sees ${describeState(state)}`)
+      }
+    }
+  }
+
+  async #startReader(name: string): Promise<Reader> {
+    const process = this.#machine.process()
+    const storage = this.#options.between?.(process) ?? process
+    const prism = await Prism.openStorage(storage, this.#options.runtime, { readOnly: true, tuning: TUNING })
+    const collection = (await prism.collection(name)) as Collection
+    const reader = { process, prism, collection, state: await this.#stateOf(collection) }
+    this.report.readers++
+    this.#readers.push(reader)
+    return reader
+  }
+
+  async #openReader(prism: Prism, name: string): Promise<void> {
+    if (this.#readers.length >= READERS_MAX) return await this.#closeReader()
+    this.#log("open reader", name)
+    const fired = this.#firedCount
+    const outcome = await settled(this.#startReader(name))
+    if (!("value" in outcome)) return this.#allowFault(outcome.error, "a reader", fired)
+    const { visible, possible } = this.#of(name)
+    // What is in the log although its write was not acknowledged may be seen too.
+    if (![visible, ...possible].some((state) => sameState(state, outcome.value.state))) {
+      this.#failState(`${name} of a reader`, outcome.value.state, [visible, ...possible])
+    }
+    if (this.#process.isDead) return
+    await this.#look(prism, name)
+  }
+
+  /** A reader holds its view, whatever was written, merged and removed since. */
+  async #useReader(): Promise<void> {
+    const reader = this.#readers[this.#random.below(this.#readers.length)]
+    if (!reader) return
+    this.#log("use reader", "")
+    const fired = this.#firedCount
+    const { collection, state } = reader
+    try {
+      const choice = this.#random.below(8)
+      if (choice < 3) await this.#checkGet(collection, state, `d${this.#random.below(ID_COUNT)}`)
+      else if (choice < 5) await this.#checkText(collection, state, this.#versionOf(state))
+      else if (choice < 6) await this.#checkVector(collection, state, this.#versionOf(state))
+      else if (choice < 7) await this.#checkDocuments("of a reader", collection, state)
+      else await this.#closeReader()
+    } catch (error) {
+      this.#allowFault(error, "a reader", fired)
+    }
+    this.#readers = this.#readers.filter(({ process }) => !process.isDead)
+  }
+
+  async #closeReader(): Promise<void> {
+    const reader = this.#readers.shift()
+    if (!reader) return
+    this.#log("close reader", "")
+    if (this.#random.below(3) === 0) return reader.process.kill()
+    const fired = this.#firedCount
+    const outcome = await settled(reader.prism.close())
+    if ("error" in outcome) this.#allowFault(outcome.error, "closing a reader", fired)
+  }
+
   async #get(prism: Prism, name: string): Promise<void> {
     const id = `d${this.#random.below(ID_COUNT)}`
     this.#log("get", `${name} ${id}`)
-    await this.#read(prism, name, async (collection, state) => {
-      const found = await collection.get(id)
-      const version = found ? this.#whole(found) : 0
-      if (version !== (state.get(id) ?? 0)) this.#fail(`get ${id}: version ${version}, not ${state.get(id) ?? 0}`)
-    })
+    await this.#read(prism, name, (collection, state) => this.#checkGet(collection, state, id))
+  }
+
+  async #checkGet(collection: Collection, state: ReadonlyMap<string, number>, id: string): Promise<void> {
+    const found = await collection.get(id)
+    const version = found ? this.#whole(found) : 0
+    if (version !== (state.get(id) ?? 0)) this.#fail(`get ${id}: version ${version}, not ${state.get(id) ?? 0}`)
   }
 
   async #searchText(prism: Prism, name: string): Promise<void> {
-    const version = this.#someVersion(name)
+    const version = this.#versionOf(this.#of(name).visible)
     this.#log("search text", `${name} ${version}`)
-    await this.#read(prism, name, async (collection, state) => {
-      const { results, total } = await collection.search({ query: `title:${markOf(version)}` })
-      const expected = [...state].filter(([, there]) => there === version).map(([id]) => id)
-      const found = results.map(({ id }) => id)
-      if (found.join() !== expected.join() || total !== expected.length) {
-        this.#fail(`a search for version ${version} finds [${found.join()}] (${total}), not [${expected.join()}]`)
-      }
-    })
+    await this.#read(prism, name, (collection, state) => this.#checkText(collection, state, version))
+  }
+
+  async #checkText(collection: Collection, state: ReadonlyMap<string, number>, version: number): Promise<void> {
+    const { results, total } = await collection.search({ query: `title:${markOf(version)}` })
+    const expected = [...state].filter(([, there]) => there === version).map(([id]) => id)
+    const found = results.map(({ id }) => id)
+    if (found.join() !== expected.join() || total !== expected.length) {
+      this.#fail(`a search for version ${version} finds [${found.join()}] (${total}), not [${expected.join()}]`)
+    }
   }
 
   async #searchVector(prism: Prism, name: string): Promise<void> {
-    const version = this.#someVersion(name)
+    const version = this.#versionOf(this.#of(name).visible)
+    this.#log("search vector", `${name} ${version}`)
+    await this.#read(prism, name, (collection, state) => this.#checkVector(collection, state, version))
+  }
+
+  async #checkVector(collection: Collection, state: ReadonlyMap<string, number>, version: number): Promise<void> {
     const vector = vectorOf(version)
     if (!vector) return
-    this.#log("search vector", `${name} ${version}`)
-    await this.#read(prism, name, async (collection, state) => {
-      const { results } = await collection.search({ vector, limit: 1 })
-      const expected = [...state].find(([, there]) => there === version)
-      const [nearest] = results
-      if (expected ? nearest?.id !== expected[0] || nearest.score !== 1 : nearest?.score === 1) {
-        this.#fail(`the vector of version ${version} finds ${nearest?.id} (${nearest?.score}), not ${expected?.[0]}`)
-      }
-    })
+    const { results } = await collection.search({ vector, limit: 1 })
+    const expected = [...state].find(([, there]) => there === version)
+    const [nearest] = results
+    if (expected ? nearest?.id !== expected[0] || nearest.score !== 1 : nearest?.score === 1) {
+      this.#fail(`the vector of version ${version} finds ${nearest?.id} (${nearest?.score}), not ${expected?.[0]}`)
+    }
   }
 
   async #documents(prism: Prism, name: string): Promise<void> {
     this.#log("documents", name)
-    await this.#read(prism, name, async (collection, state) => {
-      const found = await this.#stateOf(collection)
-      if (!sameState(found, state)) this.#failState(name, found, [state])
-    })
+    await this.#read(prism, name, (collection, state) => this.#checkDocuments(name, collection, state))
+  }
+
+  async #checkDocuments(name: string, collection: Collection, state: ReadonlyMap<string, number>): Promise<void> {
+    const found = await this.#stateOf(collection)
+    if (!sameState(found, state)) this.#failState(name, found, [state])
   }
 
   async #stats(prism: Prism, name: string): Promise<void> {
@@ -387,11 +512,19 @@ class Simulation {
     if ("error" in outcome) this.#allowFault(outcome.error, "a checkpoint")
   }
 
+  async #optimize(prism: Prism, name: string): Promise<void> {
+    this.#log("optimize", name)
+    const collection = await this.#open(prism, name)
+    if (!collection) return
+    const outcome = await settled(collection.optimize())
+    if ("error" in outcome) this.#allowFault(outcome.error, "an optimize")
+  }
+
   async #create(prism: Prism): Promise<void> {
     const name = COLLECTIONS[this.#random.below(COLLECTIONS.length)] as string
     this.#log("create", name)
     const before = this.#of(name).visible
-    const outcome = await settled(prism.createCollection(name, SCHEMA))
+    const outcome = await settled(prism.createCollection(name, name === QUOTA_NAME ? QUOTA_SCHEMA : SCHEMA))
     if (before && "error" in outcome && codeOf(outcome.error) === "COLLECTION_EXISTS") return
     await this.#replaced(prism, name, outcome, "a creation", new Map())
   }
@@ -457,6 +590,8 @@ class Simulation {
     this.report.powerCuts++
     this.#machine = await this.#machine.crash(this.#faultRandom.below(3) === 0 ? undefined : this.#faultRandom.bits())
     this.#process.kill()
+    this.#fullUntil = undefined
+    this.#readers = []
     this.#watch()
   }
 
@@ -472,7 +607,7 @@ class Simulation {
       let prism: Prism | undefined
       try {
         const storage = this.#options.between?.(this.#process) ?? this.#process
-        prism = await Prism.openStorage(storage, this.#options.runtime)
+        prism = await Prism.openStorage(storage, this.#options.runtime, { tuning: TUNING })
         const names = await prism.collectionNames()
         for (const name of new Set([...COLLECTIONS, ...names])) {
           const found = names.includes(name) ? await this.#stateOf(await prism.collection(name)) : undefined
@@ -574,8 +709,8 @@ class Simulation {
   }
 
   /** Mostly one that is there. */
-  #someVersion(name: string): number {
-    const versions = [...(this.#of(name).visible ?? new Map<string, number>()).values()]
+  #versionOf(state: State): number {
+    const versions = [...(state ?? new Map<string, number>()).values()]
     if (versions.length === 0 || this.#random.below(4) === 0) return 1 + this.#random.below(this.#nextVersion)
     return versions[this.#random.below(versions.length)] as number
   }
@@ -589,7 +724,8 @@ class Simulation {
   /** Sees every operation of every process of the machine. */
   #watch(): void {
     this.#machine.turns = () => Math.max(0, this.#turnRandom.below(6) - 2)
-    this.#machine.faults = ({ kind }) => {
+    this.#machine.faults = ({ kind, path }) => {
+      if (kind === "rename" && path.endsWith("/MANIFEST.tmp")) this.#countBuilds(path)
       this.report.storageOperations[kind] = (this.report.storageOperations[kind] ?? 0) + 1
       const armed = this.#armed
       if (this.#isCalm || armed?.kind !== kind || armed.skip-- > 0) return undefined
@@ -600,6 +736,33 @@ class Simulation {
       if (armed.fault.kind === "kill") this.report.kills++
       this.#trace.push(`  fault: ${fault}`)
       return armed.fault
+    }
+  }
+
+  /** Tells seals and merges apart by the manifests that come one after another. */
+  #countBuilds(path: string): void {
+    const bytes = this.#machine.peek(path)
+    if (!bytes) return
+    const { segments, logs } = JSON.parse(new TextDecoder().decode(bytes))
+    const levels = new Map<number, number>(segments.map((one: { id: number; level: number }) => [one.id, one.level]))
+    const former = this.#manifests.get(path)
+    const isNew = former && [...levels.keys()].some((id) => !former.segments.has(id))
+    if (isNew && logs.length < former.logs) this.report.seals++
+    else if (isNew && [...former.segments.keys()].some((id) => !levels.has(id))) this.report.merges++
+    this.#manifests.set(path, { segments: levels, logs: logs.length })
+  }
+
+  /** Now and then the disk has no room for a while. */
+  #limitDisk(): void {
+    if (this.#fullUntil === undefined && this.#faultRandom.below(600) === 0) {
+      this.report.diskFull++
+      this.#fullUntil = this.#count + 10 + this.#faultRandom.below(60)
+      this.#machine.capacity = this.#machine.usedBytes + this.#faultRandom.below(5000)
+      this.#trace.push("  the disk is full")
+    } else if (this.#fullUntil !== undefined && this.#fullUntil < this.#count) {
+      this.#fullUntil = undefined
+      this.#machine.capacity = Number.POSITIVE_INFINITY
+      this.#trace.push("  the disk has room")
     }
   }
 
@@ -636,7 +799,8 @@ class Simulation {
   #allowFault(error: unknown, what: string, fired = this.#firedAtOpen): void {
     if (error instanceof SimulationFailure) throw error
     const code = codeOf(error)
-    if (code !== undefined && FAULT_CODES.has(code) && this.#firedCount > fired) {
+    const isFull = code === "DISK_FULL" && this.#fullUntil !== undefined
+    if (isFull || (code !== undefined && FAULT_CODES.has(code) && this.#firedCount > fired)) {
       this.#trace.push(`  ${what} failed: ${code}`)
       return
     }

@@ -333,6 +333,12 @@ export class FaultyStorage implements Storage {
     return this.#machine.usedBytes
   }
 
+  /** What programs see of a file now, without an operation. */
+  peek(path: string): Uint8Array | undefined {
+    const file = this.#machine.find(path)
+    return file instanceof File ? file.now.read(0, file.length) : undefined
+  }
+
   get isStopped(): boolean {
     return this.#machine.stopped
   }
