@@ -4,6 +4,7 @@ import { Engine } from "../engine/engine.ts"
 import type { CacheStats } from "../storage/block-cache.ts"
 import { readManifest, type SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
+import { pinFiles } from "../storage/pins.ts"
 import { replayWal } from "../storage/wal.ts"
 import { type ExportOptions, type ExportReport, exportPortable } from "./archive.ts"
 import type { OptimizeOptions } from "./compactor.ts"
@@ -16,7 +17,7 @@ import {
   indexFields,
   parseFields,
 } from "./document.ts"
-import { releaseAll } from "./open-segments.ts"
+import { pathsOf, releaseAll } from "./open-segments.ts"
 import { idOf, type WriteOperation } from "./operations.ts"
 import type { Progress } from "./progress.ts"
 import { logPath } from "./ram-segment.ts"
@@ -340,27 +341,36 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
    *  CHECKSUM_MISMATCH, CORRUPT or TRUNCATED names the file. */
   async verify(options: VerifyCollectionOptions = {}): Promise<{ files: number; bytes: number; documents: number }> {
     const { storage, directory, background } = this.#context
-    const { manifest, segments } = this.#source
-    const view = pinView(segments)
-    try {
-      const total = manifest.segments.reduce((sum, { documentCount }) => sum + documentCount, 0)
-      const report = await background.verify(
-        { directory, schema: manifest.schema, entries: manifest.segments },
-        {
-          ...(options.signal ? { signal: options.signal } : {}),
-          onProgress: (done) => options.onProgress?.({ stage: "verifying", unit: "documents", done, total }),
-        },
-      )
-      let { files, bytes } = report
-      for (const walNumber of manifest.logs) {
-        const replay = replayWal(storage, joinPath(directory, logPath(walNumber)), { walNumber })
-        for await (const _ of replay) options.signal?.throwIfAborted()
-        files++
-        bytes += replay.wholeBytes ?? 0
+    for (;;) {
+      const { manifest, segments } = this.#source
+      const pin = await pinFiles(storage, directory, pathsOf(manifest))
+      const view = pinView(segments)
+      try {
+        // Pinned too late: the writer may have looked for pins already.
+        if (this.#source.manifest !== manifest) continue
+        const total = manifest.segments.reduce((sum, { documentCount }) => sum + documentCount, 0)
+        const report = await background.verify(
+          { directory, schema: manifest.schema, entries: manifest.segments },
+          {
+            ...(options.signal ? { signal: options.signal } : {}),
+            onProgress: (done) => options.onProgress?.({ stage: "verifying", unit: "documents", done, total }),
+          },
+        )
+        let { files, bytes } = report
+        for (const walNumber of manifest.logs) {
+          const replay = replayWal(storage, joinPath(directory, logPath(walNumber)), { walNumber })
+          for await (const _ of replay) options.signal?.throwIfAborted()
+          files++
+          bytes += replay.wholeBytes ?? 0
+        }
+        return { files, bytes, documents: view.documentCount }
+      } catch (error) {
+        // Where nothing could be pinned, a file may be gone because it is needed no more.
+        if (pin || this.#source.manifest === manifest) throw error
+      } finally {
+        await view.close()
+        await pin?.release()
       }
-      return { files, bytes, documents: view.documentCount }
-    } finally {
-      await view.close()
     }
   }
 

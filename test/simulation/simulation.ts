@@ -306,7 +306,8 @@ class Simulation {
       if (!writes.has(id)) writes.set(id, { id, version: this.#nextVersion++ })
     }
     const documents = [...writes.values()].map(documentOf)
-    const repeats = below(40) === 0
+    // Where a quota refuses documents too, the error would tell of both.
+    const repeats = below(40) === 0 && collection.schema.quota.maxDocuments === undefined
     if (repeats) documents.push(documentOf({ id: documents[0]?.id as string, version: this.#nextVersion++ }))
     const outcome = settled(collection.add(documents).then(({ indexed }) => indexed))
     return { writes: [...writes.values()], isDelete: false, repeats, outcome }
