@@ -5,6 +5,7 @@ import type { CacheStats } from "../storage/block-cache.ts"
 import { readManifest, type SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
 import { pinFiles } from "../storage/pins.ts"
+import type { StorageHold } from "../storage/storage.ts"
 import { replayWal } from "../storage/wal.ts"
 import { type ExportOptions, type ExportReport, exportPortable } from "./archive.ts"
 import type { OptimizeOptions } from "./compactor.ts"
@@ -343,9 +344,10 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     const { storage, directory, background } = this.#context
     for (;;) {
       const { manifest, segments } = this.#source
-      const pin = await pinFiles(storage, directory, pathsOf(manifest))
       const view = pinView(segments)
+      let pin: StorageHold | undefined
       try {
+        pin = await pinFiles(storage, directory, pathsOf(manifest))
         // Pinned too late: the writer may have looked for pins already.
         if (this.#source.manifest !== manifest) continue
         const total = manifest.segments.reduce((sum, { documentCount }) => sum + documentCount, 0)

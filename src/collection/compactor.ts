@@ -141,9 +141,7 @@ export class Compactor {
   async #finish(job: Job, take: Take = this.#take): Promise<void> {
     await job.built.catch(() => undefined)
     await take(async () => {
-      if (this.#sealing === job) this.#sealing = undefined
-      else if (this.#merging === job) this.#merging = undefined
-      else return
+      if (this.#sealing !== job && this.#merging !== job) return
       try {
         const entry = await job.built
         await this.#generations.install(job.capture, entry)
@@ -152,6 +150,9 @@ export class Compactor {
         if (!job.abort.signal.aborted) this.problem = error
         throw error
       } finally {
+        // Not earlier: while it is put into its place, nobody may begin to build from the same sources.
+        if (this.#sealing === job) this.#sealing = undefined
+        else this.#merging = undefined
         await job.capture.release()
       }
       this.schedule()

@@ -235,14 +235,16 @@ class Simulation {
     const calls: WriteCall[] = []
     const watchers: Promise<() => void>[] = []
     const issued: Write[] = []
+    // What a quota lets through is known only when the calls are answered.
+    const isOpen = collection.schema.quota.maxDocuments === undefined
     for (let left = below(3) === 0 ? 2 + below(3) : 1; left > 0; left--) {
       const call = below(6) === 0 ? this.#callDelete(collection) : this.#callAdd(collection)
       calls.push(call)
       issued.push(...call.writes)
-      if (below(12) === 0) watchers.push(this.#watchExport(collection, before, issued, fired))
+      if (below(12) === 0 && isOpen) watchers.push(this.#watchExport(collection, before, issued, fired))
       if (below(12) === 0) watchers.push(this.#watchGet(collection, before, issued, fired))
       if (below(25) === 0) watchers.push(this.#watchFold(collection))
-      if (below(50) === 0) watchers.push(this.#watchReader(name, before, issued, fired))
+      if (below(50) === 0 && isOpen) watchers.push(this.#watchReader(name, before, issued, fired))
     }
     this.#log("write", `${name} ${calls.map((call) => describeCall(call)).join(" | ")}`, calls.length)
     const outcomes = await Promise.all(calls.map(({ outcome }) => outcome))
