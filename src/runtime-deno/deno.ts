@@ -5,6 +5,7 @@ export interface DenoFile extends Disposable {
   seek(offset: number, whence: 0 | 1 | 2): Promise<number>
   truncate(length: number): Promise<void>
   sync(): Promise<void>
+  syncData(): Promise<void>
   close(): void
   readonly readable: ReadableStream<Uint8Array>
 }

@@ -3,8 +3,8 @@ import { disk as nodeDisk } from "../runtime-node/disk.ts"
 import type { Disk, DiskWriter } from "../storage/disk.ts"
 import { type DenoFile, deno } from "./deno.ts"
 
-// Deno has no call of its own for these: reads at a position, free space, who runs here.
-const { openRead, freeBytes, self, findProcess } = nodeDisk
+// Deno has no call of its own for these: reads at a position, free space, who runs here, timers that let a process end.
+const { openRead, freeBytes, self, findProcess, clock } = nodeDisk
 
 export const disk: Disk = {
   resolve: (path) => resolve(path),
@@ -39,7 +39,7 @@ export const disk: Disk = {
     try {
       await file.truncate(length)
       await file.seek(length, SEEK_START)
-      return writer(file)
+      return writer(file, length)
     } catch (error) {
       file.close()
       throw error
@@ -47,7 +47,7 @@ export const disk: Disk = {
   },
 
   async createExclusive(path) {
-    return writer(await deno.open(path, { write: true, createNew: true, mode: 0o600 }))
+    return writer(await deno.open(path, { write: true, createNew: true, mode: 0o600 }), 0)
   },
 
   rename: (from, to) => deno.rename(from, to),
@@ -76,14 +76,30 @@ export const disk: Disk = {
   freeBytes,
   self,
   findProcess,
+  clock,
 }
 
 const SEEK_START = 0
 
-function writer(file: DenoFile): DiskWriter {
+function writer(file: DenoFile, length: number): DiskWriter {
+  let end = length
+  const write = async (bytes: Uint8Array) => {
+    for (let count = 0; count < bytes.length; ) count += await file.write(bytes.subarray(count))
+  }
+  const append = async (bytes: Uint8Array) => {
+    await write(bytes)
+    end += bytes.length
+  }
   return {
-    async write(bytes) {
-      for (let count = 0; count < bytes.length; ) count += await file.write(bytes.subarray(count))
+    write: append,
+    async writeDurably(bytes) {
+      await append(bytes)
+      await file.syncData()
+    },
+    async overwrite(bytes, position) {
+      await file.seek(position, SEEK_START)
+      await write(bytes)
+      await file.seek(end, SEEK_START)
     },
     sync: () => file.sync(),
     async close() {

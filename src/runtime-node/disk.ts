@@ -16,9 +16,28 @@ import {
 } from "node:fs/promises"
 import { hostname } from "node:os"
 import { basename, dirname, join, resolve } from "node:path"
-import type { Disk, DiskReader, DiskWriter, ProcessIdentity } from "../storage/disk.ts"
+// Not the globals: on Deno those give numbers, which cannot be unref'ed as these can.
+import { clearInterval, setInterval, setTimeout } from "node:timers"
+import type { Clock, Disk, DiskReader, DiskWriter, ProcessIdentity } from "../storage/disk.ts"
 
 const STREAM_CHUNK_BYTES = 256 * 1024
+
+const clock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+
+  async uptimeMs() {
+    const seconds = Number.parseFloat((await readText("/proc/uptime")) ?? "")
+    return Number.isNaN(seconds) ? undefined : Math.round(seconds * 1000)
+  },
+
+  sleep: (ms) => new Promise((resolve) => void setTimeout(resolve, ms)),
+
+  repeat(ms, call) {
+    const timer = setInterval(call, ms).unref()
+    return () => clearInterval(timer)
+  },
+}
 
 export const disk: Disk = {
   resolve: (path) => resolve(path),
@@ -133,6 +152,8 @@ export const disk: Disk = {
     }
     return { startTime: undefined }
   },
+
+  clock,
 }
 
 function reader(handle: FileHandle, size: number): DiskReader {
@@ -152,16 +173,23 @@ function reader(handle: FileHandle, size: number): DiskReader {
 }
 
 function writer(handle: FileHandle, length: number): DiskWriter {
-  let position = length
+  let end = length
+  const write = async (bytes: Uint8Array, position: number) => {
+    for (let count = 0; count < bytes.length; ) {
+      count += (await handle.write(bytes, count, bytes.length - count, position + count)).bytesWritten
+    }
+  }
+  const append = async (bytes: Uint8Array) => {
+    await write(bytes, end)
+    end += bytes.length
+  }
   return {
-    async write(bytes) {
-      let count = 0
-      while (count < bytes.length) {
-        const { bytesWritten } = await handle.write(bytes, count, bytes.length - count, position)
-        count += bytesWritten
-        position += bytesWritten
-      }
+    write: append,
+    async writeDurably(bytes) {
+      await append(bytes)
+      await handle.datasync()
     },
+    overwrite: write,
     sync: () => handle.sync(),
     close: () => handle.close(),
   }

@@ -38,6 +38,7 @@ export interface Disk {
   readonly self: () => Promise<ProcessIdentity>
   /** Whether a process with this id runs here now, with its start time where the platform tells. */
   readonly findProcess: (pid: number) => Promise<{ readonly startTime: string | undefined } | undefined>
+  readonly clock: Clock
 }
 
 export interface DiskReader {
@@ -50,6 +51,10 @@ export interface DiskReader {
 export interface DiskWriter {
   /** Writes all of `bytes` at the end. */
   write(bytes: Uint8Array): Promise<void>
+  /** `write` and `sync` in one, where the system has that. */
+  writeDurably(bytes: Uint8Array): Promise<void>
+  /** Writes elsewhere; the end that `write` goes on from stays where it is. */
+  overwrite(bytes: Uint8Array, position: number): Promise<void>
   sync(): Promise<void>
   close(): Promise<void>
 }
@@ -65,4 +70,15 @@ export interface ProcessIdentity {
   readonly pidNamespace: string | undefined
   /** When the process started, in the platform's unit. Linux only. */
   readonly startTime: string | undefined
+}
+
+export interface Clock {
+  readonly wallMs: () => number
+  /** Only differences mean something; it may stand still while the machine sleeps. */
+  readonly monotonicMs: () => number
+  /** Since the machine was started, the same for all of its processes. Linux only. */
+  readonly uptimeMs: () => Promise<number | undefined>
+  readonly sleep: (ms: number) => Promise<void>
+  /** Calls again and again until the returned function is called. Does not keep the process alive. */
+  readonly repeat: (ms: number, call: () => void) => () => void
 }

@@ -1,7 +1,7 @@
 import { PrismError } from "../base/errors.ts"
 import type { Files } from "../runtime.ts"
 import type { Disk } from "./disk.ts"
-import { isCode, isWithoutLinks, makeDirectories, randomHex, unlinkIfThere } from "./local-storage.ts"
+import { isCode, makeDirectories, randomHex, renameWithoutReplacing, unlinkIfThere } from "./local-storage.ts"
 import { attempt, systemError } from "./system-error.ts"
 
 /** The files that a user names, the same on every runtime: the runtime brings the system calls. */
@@ -75,7 +75,7 @@ async function writeFile(disk: Disk, path: string, replace: boolean): Promise<Wr
       await call()
     } catch (error) {
       await discard().catch(() => undefined)
-      throw systemError(error, "write", path)
+      throw !replace && isCode(error, "EEXIST") ? exists(path) : systemError(error, "write", path)
     }
   }
   return new WritableStream<Uint8Array>({
@@ -86,30 +86,11 @@ async function writeFile(disk: Disk, path: string, replace: boolean): Promise<Wr
         open = false
         await writer.close()
         if (replace) await disk.rename(temporary, target)
-        else await renameWithoutReplacing(disk, temporary, target, path)
+        else await renameWithoutReplacing(disk, temporary, target)
         await disk.syncDirectory(folder)
       }),
     abort: discard,
   })
-}
-
-/** rename(2) replaces; link(2) does not. */
-async function renameWithoutReplacing(disk: Disk, from: string, to: string, path: string): Promise<void> {
-  try {
-    await disk.link(from, to)
-    await disk.unlink(from)
-    return
-  } catch (error) {
-    if (isCode(error, "EEXIST")) throw exists(path)
-    if (!isWithoutLinks(error)) throw error
-  }
-  // Without links the name is claimed with an empty file of our own first, which may then be replaced.
-  try {
-    await (await disk.createExclusive(to)).close()
-  } catch (error) {
-    throw isCode(error, "EEXIST") ? exists(path) : error
-  }
-  await disk.rename(from, to)
 }
 
 function isFolder(action: string, path: string): PrismError {

@@ -1,11 +1,21 @@
 import { decodeUtf8, encodeUtf8, toHex } from "../base/bytes.ts"
 import { assert, PrismError } from "../base/errors.ts"
+import { settleAll } from "../base/settle.ts"
 import type { Disk, DiskReader, DiskWriter } from "./disk.ts"
-import { acquireLock, judgeOwner, LOCK_NAME, type LockFiles, parseOwner, renderOwner } from "./lock-file.ts"
+import { acquireLock, type HeldLock, LOCK_NAME, type LockFiles } from "./lock-file.ts"
 import { truncated } from "./memory-storage.ts"
+import { type Beat, HEARTBEAT_MS, judge, Pulse, parseOwnerFile, type Witness, watchMs } from "./owner-file.ts"
 import { isLockName, joinPath, parentPath, pathNames } from "./path.ts"
 import type { ReadableFile, Storage, StorageEntry, StorageHold, StorageLock, WritableFile } from "./storage.ts"
 import { attempt, systemError } from "./system-error.ts"
+
+export interface LocalStorageOptions {
+  readonly create: boolean
+  readonly removeIfEmpty?: boolean
+  readonly readOnly?: boolean
+  /** For tests. All processes that use a folder must agree. */
+  readonly heartbeatMs?: number
+}
 
 /** A folder of local files as storage, the same on every runtime: the runtime brings the system calls. */
 export class LocalStorage implements Storage {
@@ -15,24 +25,28 @@ export class LocalStorage implements Storage {
   readonly #readOnly: boolean
   /** The folders that opening made, outermost first, where they go with the last of what is in them. */
   readonly #temporary: readonly string[]
-  #lock: StorageLock | undefined
+  readonly #beatMs: number
+  #self: ReturnType<Disk["self"]> | undefined
+  #lock: HeldLock | undefined
+  /** By path in the system. */
+  readonly #holds = new Map<string, Pulse>()
+  #stopBeating: (() => void) | undefined
+  /** Heartbeats of others whose clock is not known here, and since when they are as they are. */
+  readonly #silent = new Map<string, { readonly count: number; readonly sinceMs: number }>()
   #closed = false
 
-  private constructor(disk: Disk, root: string, readOnly: boolean, temporary: readonly string[]) {
+  private constructor(disk: Disk, root: string, options: LocalStorageOptions, temporary: readonly string[]) {
     this.#disk = disk
     this.#root = root
     this.location = root
-    this.#readOnly = readOnly
+    this.#readOnly = options.readOnly ?? false
+    this.#beatMs = options.heartbeatMs ?? HEARTBEAT_MS
     this.#temporary = temporary
   }
 
   /** DATA_DIRECTORY_NOT_FOUND where the folder is missing and `create` is not asked for. With `readOnly` nothing but
    *  holds is ever written: READ_ONLY. */
-  static async open(
-    disk: Disk,
-    directory: string,
-    options: { create: boolean; removeIfEmpty?: boolean; readOnly?: boolean },
-  ): Promise<LocalStorage> {
+  static async open(disk: Disk, directory: string, options: LocalStorageOptions): Promise<LocalStorage> {
     const root = disk.resolve(directory)
     const found = await attempt("open", directory, () => disk.stat(root))
     if (found && found.kind !== "directory") {
@@ -47,7 +61,7 @@ export class LocalStorage implements Storage {
       }
       made = await attempt("make the folder", directory, () => makeDirectories(disk, root))
     }
-    return new LocalStorage(disk, root, options.readOnly ?? false, options.removeIfEmpty ? made : [])
+    return new LocalStorage(disk, root, options, options.removeIfEmpty ? made : [])
   }
 
   async read(path: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
@@ -87,17 +101,17 @@ export class LocalStorage implements Storage {
   }
 
   async create(path: string): Promise<WritableFile> {
-    const place = this.#writablePlace(path)
+    const place = await this.#writable(path)
     const writer = await attempt("make", place, () => this.#disk.createExclusive(place))
-    return new LocalWritableFile(place, writer, 0)
+    return new LocalWritableFile(place, writer, 0, this.#lock)
   }
 
   async append(path: string, length: number): Promise<WritableFile> {
-    const place = this.#writablePlace(path)
+    const place = await this.#writable(path)
     const size = (await attempt("open", place, () => this.#disk.stat(place)))?.size ?? 0
     if (size < length) throw truncated(place, length, size)
     const writer = await attempt("open", place, () => this.#disk.openAppend(place, length))
-    const file = new LocalWritableFile(place, writer, length)
+    const file = new LocalWritableFile(place, writer, length, this.#lock)
     // The cut must reach the disk before anything new does: otherwise a crash could show old bytes behind new ones.
     if (size > length) {
       try {
@@ -111,8 +125,8 @@ export class LocalStorage implements Storage {
   }
 
   async rename(from: string, to: string): Promise<void> {
-    const source = this.#writablePlace(from)
-    const target = this.#writablePlace(to)
+    const source = await this.#writable(from)
+    const target = await this.#writable(to)
     assert(from !== "" && to !== "", "the root of a storage has no name")
     await attempt("rename", source, async () => {
       // The system replaces an empty folder silently, and refuses with different codes otherwise.
@@ -126,7 +140,7 @@ export class LocalStorage implements Storage {
   }
 
   async remove(path: string): Promise<void> {
-    const place = this.#writablePlace(path)
+    const place = await this.#writable(path)
     // Some runtimes remove an empty folder too when they are asked to unlink it.
     if ((await attempt("look at", place, () => this.#disk.stat(place)))?.kind === "directory") {
       throw new PrismError("IO_ERROR", `cannot remove ${place}: it is a folder`, { place })
@@ -135,13 +149,13 @@ export class LocalStorage implements Storage {
   }
 
   async makeDirectory(path: string): Promise<void> {
-    const place = this.#writablePlace(path)
+    const place = await this.#writable(path)
     await attempt("make the folder", place, () => makeDirectories(this.#disk, place))
   }
 
   async removeDirectory(path: string): Promise<void> {
     assert(path !== "", "the root of a storage stays")
-    const place = this.#writablePlace(path)
+    const place = await this.#writable(path)
     const found = await attempt("remove", place, () => this.#disk.stat(place))
     if (!found) return
     if (found.kind !== "directory") {
@@ -151,50 +165,69 @@ export class LocalStorage implements Storage {
   }
 
   async syncDirectory(path: string): Promise<void> {
-    const place = this.#writablePlace(path)
+    const place = await this.#writable(path)
     await attempt("sync", place, () => this.#disk.syncDirectory(place))
   }
 
   async lock(): Promise<StorageLock> {
     const place = this.#writablePlace("")
-    const nonce = randomHex()
-    const unlock = await attempt("lock", place, () => acquireLock(lockFiles(this.#disk, place, nonce), place, nonce))
-    let held = true
-    const release = async () => {
-      if (!held) return
-      held = false
-      if (this.#lock === lock) this.#lock = undefined
-      await attempt("unlock", place, unlock)
-    }
-    const assertHeld = async () => {}
-    const lock: StorageLock = { release, assertHeld, [Symbol.asyncDispose]: release }
-    this.#lock = lock
-    return lock
+    const held = await attempt("lock", place, async () =>
+      acquireLock(lockFiles(this.#disk, place, await this.#witness()), place, randomHex),
+    )
+    this.#lock = held
+    this.#beatFromNowOn()
+    const assertHeld = async () => await attempt("look at the lock of", place, async () => await held.check())
+    const release = async () => await attempt("unlock", place, () => this.#release(held))
+    return { assertHeld, release, [Symbol.asyncDispose]: release }
   }
 
   async hold(path: string, content: string): Promise<StorageHold> {
     const place = this.#place(path)
-    await attempt("make the folder of", place, () => makeDirectories(this.#disk, this.#place(parentPath(path))))
-    await attempt("make", place, async () => {
-      const owner = renderOwner({ ...(await this.#disk.self()), nonce: randomHex() })
-      await writeExclusive(this.#disk, place, encodeUtf8(owner + content))
+    const folder = this.#place(parentPath(path))
+    await attempt("make the folder of", place, () => makeDirectories(this.#disk, folder))
+    const pulse = await attempt("make", place, async () => {
+      const { pulse, text } = await Pulse.begin(await this.#witness(), randomHex(), content)
+      const temporary = `${place}${UNFINISHED}`
+      pulse.attach(await makeWhole(this.#disk, temporary, encodeUtf8(text)))
+      try {
+        // With its whole content at once: a hold that is cut off would not count.
+        await renameWithoutReplacing(this.#disk, temporary, place)
+      } catch (error) {
+        await pulse.end().catch(() => undefined)
+        await unlinkIfThere(this.#disk, temporary).catch(() => undefined)
+        throw error
+      }
+      return pulse
     })
-    const release = () => attempt("remove", place, () => unlinkIfThere(this.#disk, place))
+    this.#holds.set(place, pulse)
+    this.#beatFromNowOn()
+    const release = () => attempt("remove", place, () => this.#releaseHold(place, pulse))
     return { release, [Symbol.asyncDispose]: release }
   }
 
   async held(directory: string): Promise<{ name: string; content: string }[]> {
     const held: { name: string; content: string }[] = []
-    const files = lockFiles(this.#disk, this.#place(""), "")
+    const witness = await this.#witness()
     for (const { name, kind } of await this.list(directory)) {
       if (kind !== "file") continue
       const path = joinPath(directory, name)
-      const text = decodeUtf8(await this.read(path))
-      const end = text.indexOf("\n")
-      const owner = parseOwner(text.slice(0, end + 1))
-      const liveness = owner && (await judgeOwner(files, await this.#disk.self(), owner))
-      if (liveness === "dead") await unlinkIfThere(this.#disk, this.#place(path)).catch(() => undefined)
-      else held.push({ name, content: text.slice(end + 1) })
+      const text = await this.read(path).catch((error: unknown) => {
+        // Released meanwhile.
+        if (isCode(error, "FILE_NOT_FOUND")) return undefined
+        throw error
+      })
+      // Anything else is none of ours, or was never finished.
+      const file = text && parseOwnerFile(decodeUtf8(text))
+      if (!file) continue
+      const place = this.#place(path)
+      const liveness = await judge(witness, file)
+      if (
+        liveness === "dead" ||
+        (liveness === "silent" && this.#isSilentForLong(witness, file.owner.nonce, file.beat))
+      ) {
+        await unlinkIfThere(this.#disk, place).catch(() => undefined)
+        this.#silent.delete(file.owner.nonce)
+      } else if (!name.endsWith(UNFINISHED)) held.push({ name, content: file.content })
     }
     return held
   }
@@ -207,26 +240,88 @@ export class LocalStorage implements Storage {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    await this.#lock?.release()
-    if (this.#temporary.length > 0) await this.#removeEmptyFolders()
+    const root = this.#root
+    await settleAll([
+      ...[...this.#holds].map(
+        ([place, pulse]) =>
+          () =>
+            attempt("remove", place, () => this.#releaseHold(place, pulse)),
+      ),
+      async () => {
+        const forget = this.#temporary.length > 0 && (await this.#removeEmptyFolders())
+        if (this.#lock) await attempt("unlock", root, () => this.#release(this.#lock!, { forget }))
+        if (forget) await this.#removeEmptyFolders()
+      },
+    ])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  /** rmdir(2) takes only an empty folder away: whatever somebody put there stays, and the folders that it lies in. */
-  async #removeEmptyFolders(): Promise<void> {
-    const entries = await this.#disk.list(this.#root).catch(() => [])
-    const inner = entries
-      .filter(({ kind }) => kind === "directory")
-      .map(({ name }) => this.#disk.join(this.#root, name))
-    for (const path of [...inner, ...this.#temporary.toReversed()]) {
-      await this.#disk.removeDirectory(path).catch(() => undefined)
+  /** rmdir(2) takes only an empty folder away: whatever somebody put there stays, and the folders that it lies in. True
+   *  where nothing but the lock is in the way. */
+  async #removeEmptyFolders(): Promise<boolean> {
+    const list = () => this.#disk.list(this.#root).catch(() => [])
+    const inner = (await list()).filter(({ kind }) => kind === "directory")
+    for (const { name } of inner) {
+      await this.#disk.removeDirectory(this.#disk.join(this.#root, name)).catch(() => undefined)
     }
+    const isEmpty = (await list()).every(({ name }) => isLockName(name))
+    for (const path of this.#temporary.toReversed()) await this.#disk.removeDirectory(path).catch(() => undefined)
+    return isEmpty
+  }
+
+  async #release(held: HeldLock, options: { forget?: boolean } = {}): Promise<void> {
+    if (this.#lock === held) this.#lock = undefined
+    this.#beatNoMore()
+    await held.release(options)
+  }
+
+  async #releaseHold(place: string, pulse: Pulse): Promise<void> {
+    if (!this.#holds.delete(place)) return
+    this.#beatNoMore()
+    await pulse.end()
+    await unlinkIfThere(this.#disk, place)
+  }
+
+  #beatFromNowOn(): void {
+    this.#stopBeating ??= this.#disk.clock.repeat(this.#beatMs, () => {
+      // One that fails is one that is missing.
+      this.#lock?.beat().catch(() => undefined)
+      for (const pulse of this.#holds.values()) pulse.beat().catch(() => undefined)
+    })
+  }
+
+  #beatNoMore(): void {
+    if (this.#lock || this.#holds.size > 0) return
+    this.#stopBeating?.()
+    this.#stopBeating = undefined
+  }
+
+  async #witness(): Promise<Witness> {
+    this.#self ??= this.#disk.self()
+    const { clock, findProcess } = this.#disk
+    return { self: await this.#self, clock, findProcess, beatMs: this.#beatMs }
+  }
+
+  /** Of an owner that nothing here tells of: whether its heartbeat has been the same for so long that it is dead. */
+  #isSilentForLong(witness: Witness, nonce: string, beat: Beat): boolean {
+    const nowMs = witness.clock.monotonicMs()
+    const seen = this.#silent.get(nonce)
+    if (seen?.count === beat.count) return nowMs - seen.sinceMs >= watchMs(witness)
+    this.#silent.set(nonce, { count: beat.count, sinceMs: nowMs })
+    return false
   }
 
   /** The system's path, to change something there. */
+  async #writable(path: string): Promise<string> {
+    const place = this.#writablePlace(path)
+    const look = this.#lock?.check()
+    if (look) await attempt("look at the lock of", this.#root, () => look)
+    return place
+  }
+
   #writablePlace(path: string): string {
     const place = this.#place(path)
     if (this.#readOnly)
@@ -274,13 +369,16 @@ class LocalReadableFile implements ReadableFile {
 
 class LocalWritableFile implements WritableFile {
   readonly path: string
+  /** The one under which it was opened. */
+  readonly #lock: HeldLock | undefined
   #length: number
   #writer: DiskWriter | undefined
 
-  constructor(path: string, writer: DiskWriter, length: number) {
+  constructor(path: string, writer: DiskWriter, length: number, lock: HeldLock | undefined) {
     this.path = path
     this.#writer = writer
     this.#length = length
+    this.#lock = lock
   }
 
   get length(): number {
@@ -288,23 +386,32 @@ class LocalWritableFile implements WritableFile {
   }
 
   async append(bytes: Uint8Array): Promise<void> {
-    const writer = this.#writer
-    if (!writer) throw closed(this.path)
+    const writer = this.#open()
+    await this.#assertHeld()
     await attempt("write", this.path, () => writer.write(bytes))
     this.#length += bytes.length
   }
 
   async appendDurably(bytes: Uint8Array): Promise<void> {
-    await this.append(bytes)
-    await this.sync()
+    const writer = this.#open()
+    await this.#assertHeld()
+    await attempt("write", this.path, () => writer.writeDurably(bytes))
+    this.#length += bytes.length
+    await this.#assertHeld()
   }
 
-  async reserve(_byteLength: number): Promise<void> {}
+  async reserve(byteLength: number): Promise<void> {
+    const writer = this.#open()
+    await this.#assertHeld()
+    await attempt("write", this.path, () => writer.overwrite(new Uint8Array(byteLength), this.#length))
+    await attempt("sync", this.path, () => writer.sync())
+  }
 
   async sync(): Promise<void> {
-    const writer = this.#writer
-    if (!writer) throw closed(this.path)
+    const writer = this.#open()
     await attempt("sync", this.path, () => writer.sync())
+    // What was synced before another owner took over, that one has seen.
+    await this.#assertHeld()
   }
 
   async close(): Promise<void> {
@@ -315,6 +422,16 @@ class LocalWritableFile implements WritableFile {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  #open(): DiskWriter {
+    if (!this.#writer) throw closed(this.path)
+    return this.#writer
+  }
+
+  async #assertHeld(): Promise<void> {
+    const look = this.#lock?.check()
+    if (look) await attempt("look at the lock for", this.path, () => look)
   }
 }
 
@@ -362,71 +479,93 @@ function closed(path: string): PrismError {
   return new PrismError("CLOSED", `${path} is closed`, { place: path })
 }
 
-async function writeExclusive(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+/** Ending of a hold that is being made. */
+const UNFINISHED = ".new"
+
+/** A new file with these bytes in it, open; none where that fails. */
+async function makeWhole(disk: Disk, path: string, bytes: Uint8Array): Promise<DiskWriter> {
   const writer = await disk.createExclusive(path)
   try {
     await writer.write(bytes)
-  } finally {
-    await writer.close()
+    return writer
+  } catch (error) {
+    await writer.close().catch(() => undefined)
+    await unlinkIfThere(disk, path).catch(() => undefined)
+    throw error
+  }
+}
+
+/** rename(2) replaces; link(2) does not. Fails with EEXIST where the name is taken. */
+export async function renameWithoutReplacing(disk: Disk, from: string, to: string): Promise<void> {
+  try {
+    await disk.link(from, to)
+    await disk.unlink(from)
+    return
+  } catch (error) {
+    if (!isWithoutLinks(error)) throw error
+  }
+  await claimAndRename(disk, from, to)
+}
+
+/** Without links the name is claimed with an empty file of our own first, which may then be replaced. */
+async function claimAndRename(disk: Disk, from: string, to: string): Promise<void> {
+  await (await disk.createExclusive(to)).close()
+  try {
+    await disk.rename(from, to)
+  } catch (error) {
+    await unlinkIfThere(disk, to).catch(() => undefined)
+    throw error
   }
 }
 
 // A lock file larger than this is not one of ours.
 const LOCK_BYTES_MAX = 4096
 
-function lockFiles(disk: Disk, root: string, nonce: string): LockFiles {
-  const temporary = disk.join(root, `${LOCK_NAME}.new-${nonce}`)
+function lockFiles(disk: Disk, root: string, witness: Witness): LockFiles {
+  const at = (name: string) => disk.join(root, name)
+  const unless = async <T>(code: string, otherwise: T, call: () => Promise<T>): Promise<T> => {
+    try {
+      return await call()
+    } catch (error) {
+      if (isCode(error, code)) return otherwise
+      throw error
+    }
+  }
   return {
-    async publish(name, text) {
-      const target = disk.join(root, name)
-      const bytes = encodeUtf8(text)
-      for (;;) {
-        await unlinkIfThere(disk, temporary)
-        await writeExclusive(disk, temporary, bytes)
+    ...witness,
+    make: (name, text) => makeWhole(disk, at(name), encodeUtf8(text)),
+    link: (from, to) =>
+      unless("EEXIST", "taken", () =>
+        unless("ENOENT", "gone", async () => {
+          try {
+            await disk.link(at(from), at(to))
+            return "linked"
+          } catch (error) {
+            if (!isWithoutLinks(error)) throw error
+          }
+          await claimAndRename(disk, at(from), at(to))
+          return "moved"
+        }),
+      ),
+    read: (name) =>
+      unless("ENOENT", undefined, async () => {
+        const reader = await disk.openRead(at(name))
         try {
-          // A link, and not a rename, because a rename would replace.
-          await disk.link(temporary, target)
-          return true
-        } catch (error) {
-          if (isCode(error, "EEXIST")) return false
-          if (isWithoutLinks(error)) break
-          // The holder of the lock cleans up what it finds; then it was ours. Begin again.
-          if (!isCode(error, "ENOENT")) throw systemError(error, "link", temporary)
+          const bytes = new Uint8Array(LOCK_BYTES_MAX)
+          return decodeUtf8(bytes.subarray(0, await reader.read(bytes, 0)))
         } finally {
-          await unlinkIfThere(disk, temporary)
+          await reader.close()
         }
-      }
-      // A file system without links shows the file for a moment before its content: whoever looks then finds it locked.
-      try {
-        await writeExclusive(disk, target, bytes)
+      }),
+    rename: (from, to) =>
+      unless("ENOENT", false, async () => {
+        await disk.rename(at(from), at(to))
         return true
-      } catch (error) {
-        if (isCode(error, "EEXIST")) return false
-        throw error
-      }
-    },
-    async read(name) {
-      let reader: DiskReader
-      try {
-        reader = await disk.openRead(disk.join(root, name))
-      } catch (error) {
-        if (isCode(error, "ENOENT")) return undefined
-        throw error
-      }
-      try {
-        const bytes = new Uint8Array(LOCK_BYTES_MAX)
-        return new TextDecoder().decode(bytes.subarray(0, await reader.read(bytes, 0)))
-      } finally {
-        await reader.close()
-      }
-    },
-    rename: (from, to) => disk.rename(disk.join(root, from), disk.join(root, to)),
-    remove: (name) => unlinkIfThere(disk, disk.join(root, name)),
-    async leftovers() {
+      }),
+    remove: (name) => unlinkIfThere(disk, at(name)),
+    async names() {
       const names = (await disk.list(root)).map((entry) => entry.name)
       return names.filter((name) => name.startsWith(`${LOCK_NAME}.`))
     },
-    self: () => disk.self(),
-    findProcess: (pid) => disk.findProcess(pid),
   }
 }

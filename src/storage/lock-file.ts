@@ -1,133 +1,282 @@
 import { PrismError } from "../base/errors.ts"
 import type { ProcessIdentity } from "./disk.ts"
+import {
+  judge,
+  type Moment,
+  type Owner,
+  type OwnerFile,
+  type OwnerHandle,
+  Pulse,
+  parseOwnerFile,
+  samePids,
+  type Witness,
+  watchMs,
+} from "./owner-file.ts"
 
-// One writer per folder, by files alone, safe against any interleaving of processes that come, wait and die.
+// One writer per folder, by files alone, safe against any interleaving of processes that come, wait, sleep and die.
 //
-//   LOCK           who holds the lock: a process and a nonce that no other acquisition ever has
-//   LOCK.<nonce>   who may take over from the dead owner with that nonce: the next link of a chain that begins at LOCK
+//   LOCK              the root of a chain: an owner with a nonce that no other attempt ever has
+//   LOCK.<nonce>      who took over from the owner with that nonce: the next link of the chain
+//   LOCK.new-<nonce>  the token of an attempt: another name of its file, made before it becomes a link
 //
-// A file appears with its whole content or not at all, and only where the name is free (`publish`). Taking over from a
-// dead owner X means: publish LOCK.X with oneself in it, look that LOCK still leads here, rename it over LOCK. If the
-// taker Y dies in between, LOCK.X names Y, and the next one continues at LOCK.Y.
+// The holder is the owner at the end of the chain that begins at LOCK, while it lives. A link appears with its whole
+// content or not at all, and only where its name is free. Taking over from dead X: become LOCK.X, remove the tokens of all
+// owners on the chain, look that the chain still leads here, rename the own token over LOCK, remove the links walked over.
+// The release is a mark in the own file; LOCK stays where it is.
 //
-// Why only one wins: LOCK changes from X only by whoever stands at the end of the chain X → … and each link can be
-// published once while the chain is there, so all contenders of one dead owner meet at one name and all but one see a
-// live process in it. A contender that slept through a whole take-over may publish LOCK.X again after it was cleaned
-// away, but then LOCK no longer holds X: it sees that when it looks, before it renames, and steps back. X never comes
-// again.
+// Why only one holds it:
+//
+// - Each name LOCK.X is taken once while X is on the chain: all who want to take over from X meet there, and all but one
+//   find another end of the chain. Links are removed only by one who renamed the root past them, or who saw that the root
+//   had gone past them, and the root never goes back: it moves only by a token of an owner on the chain, from where it is
+//   to that owner. So the chain is one path, and only grows at its end.
+// - A contender that slept may be judged dead, and wake up between its look and its rename. Its token is gone before its
+//   successor looks: either it renamed before, which changes nothing of who is at the end, or it fails.
+// - A dead process does nothing more. But one that was judged by its heartbeat may have slept: it must not act as holder
+//   once it has a successor, and it looks for one after every heartbeat before it trusts that heartbeat. It trusts one
+//   for two intervals; others wait for three. The successor looks again at the heartbeat after it took its name: it sees
+//   one that came before its link, and steps back; one that came after makes the sleeper see the link.
+//
+// So an owner that finds its last trusted heartbeat fresh, or that looks and finds itself at the end, knows: whatever it
+// synced before is there before anybody takes over. On a file system without hard links a name is claimed with an empty
+// file first, which a token is renamed over: there a contender that dies in between leaves a LOCK that tells no owner.
+//
+// Who is dead, and how that is known, is in owner-file.ts. A silent owner of another machine is watched for three
+// intervals by the contender's own clock; one whose last heartbeat is recent by the wall clock is LOCKED at once.
 
-export interface LockFiles {
-  /** Makes a file with this content, durable or not, in one step; false where the name is taken. */
-  publish(name: string, text: string): Promise<boolean>
+export interface LockFiles extends Witness {
+  /** Makes a file; its name is new. */
+  readonly make: (name: string, text: string) => Promise<OwnerHandle>
+  /** Gives a file another name in one step: `from` is its name too then, or where there are no links no more ("moved"). */
+  readonly link: (from: string, to: string) => Promise<"linked" | "moved" | "taken" | "gone">
   /** Undefined where there is no such file. */
-  read(name: string): Promise<string | undefined>
-  rename(from: string, to: string): Promise<void>
+  readonly read: (name: string) => Promise<string | undefined>
+  /** False where `from` is gone. */
+  readonly rename: (from: string, to: string) => Promise<boolean>
   /** An absent one is fine. */
-  remove(name: string): Promise<void>
-  /** Names of files that begin with `LOCK.`, unfinished ones of `publish` included. */
-  leftovers(): Promise<string[]>
-  self(): Promise<ProcessIdentity>
-  findProcess(pid: number): Promise<{ readonly startTime: string | undefined } | undefined>
+  readonly remove: (name: string) => Promise<void>
+  /** Names of files that begin with `LOCK.`. */
+  readonly names: () => Promise<string[]>
 }
-
-export interface LockOwner extends ProcessIdentity {
-  readonly nonce: string
-}
-
-export type Liveness = "alive" | "dead" | "unknown"
 
 export const LOCK_NAME = "LOCK"
 
-// Each retry follows a change that another process made; so many in a row mean that something else is wrong.
-const ATTEMPTS_MAX = 32
+const linkName = (nonce: string) => `${LOCK_NAME}.${nonce}`
+const tokenName = (nonce: string) => `${LOCK_NAME}.new-${nonce}`
 
-/** Becomes the holder, or throws LOCKED. `place`: the folder, for messages. `nonce`: new for every call. */
-export async function acquireLock(files: LockFiles, place: string, nonce: string): Promise<() => Promise<void>> {
-  const self = await files.self()
-  const text = renderOwner({ ...self, nonce })
+// Each retry follows a change that another process made; so many in a row mean that something else is wrong.
+const ATTEMPTS_MAX = 64
+
+/** Becomes the holder, or throws LOCKED. `place`: the folder, for messages. `newNonce`: another one for every call. */
+export async function acquireLock(files: LockFiles, place: string, newNonce: () => string): Promise<HeldLock> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    if (await tryAcquire(files, place, self, nonce, text)) {
-      return async () => {
-        // Nobody takes over from a live owner, so between this look and the removal the lock stays ours.
-        const now = await files.read(LOCK_NAME)
-        if (now !== undefined && parseOwner(now)?.nonce === nonce) await files.remove(LOCK_NAME)
-      }
+    const nonce = newNonce()
+    const { pulse, text } = await Pulse.begin(files, nonce, "")
+    pulse.attach(await files.make(tokenName(nonce), text))
+    const lock = new HeldLock(files, place, pulse)
+    try {
+      if ((await contend(files, place, pulse)) && (await lock.beat())) return lock
+    } catch (error) {
+      await stepBack(files, pulse).catch(() => undefined)
+      throw error
     }
+    await stepBack(files, pulse)
   }
   throw new PrismError("LOCKED", `${place} is being opened by several processes at once`, { hint: "try again", place })
 }
 
-/** False when another process changed something meanwhile: look again. */
-async function tryAcquire(
-  files: LockFiles,
-  place: string,
-  self: ProcessIdentity,
-  nonce: string,
-  text: string,
-): Promise<boolean> {
-  if (await files.publish(LOCK_NAME, text)) return true
-  const chain: { name: string; nonce: string }[] = []
+export class HeldLock {
+  readonly #files: LockFiles
+  readonly #place: string
+  readonly #pulse: Pulse
+  #state: "held" | "lost" | "released" = "held"
+
+  constructor(files: LockFiles, place: string, pulse: Pulse) {
+    this.#files = files
+    this.#place = place
+    this.#pulse = pulse
+  }
+
+  /** One heartbeat; false once another owner took over. To be called once an interval. */
+  async beat(): Promise<boolean> {
+    if (this.#state !== "held") return false
+    let moment: Moment | undefined
+    try {
+      moment = await this.#pulse.beat()
+    } catch {
+      // Without a heartbeat it may still hold the lock; it only must look each time.
+    }
+    if (this.#state !== "held") return false
+    if (!(await isHolder(this.#files, this.#pulse.nonce))) {
+      this.#state = "lost"
+      // For those who would judge this process by its id.
+      await this.#pulse.end().catch(() => undefined)
+      return false
+    }
+    if (moment) this.#pulse.trust(moment)
+    return true
+  }
+
+  /** LOCK_LOST once another owner may have taken over, else what was synced before the call is seen by whoever does.
+   *  Undefined where that is known without a look. */
+  check(): Promise<void> | undefined {
+    return this.#state === "held" && this.#pulse.isFresh ? undefined : this.#look()
+  }
+
+  async #look(): Promise<void> {
+    if (await this.beat()) return
+    const what = this.#state === "lost" ? "was taken over by another process meanwhile" : "was given back"
+    throw new PrismError("LOCK_LOST", `the lock of ${this.#place} ${what}`, {
+      place: this.#place,
+      hint: "open it again; what was acknowledged is there",
+    })
+  }
+
+  /** `forget`: without a trace, for a folder that goes with it; only while nobody else can know of it. */
+  async release(options: { forget?: boolean } = {}): Promise<void> {
+    if (this.#state === "held" && options.forget && (await isHolder(this.#files, this.#pulse.nonce))) {
+      await this.#files.remove(LOCK_NAME)
+    }
+    this.#state = this.#state === "held" ? "released" : this.#state
+    await this.#pulse.end()
+  }
+}
+
+/** Whether the root is one's own, without a successor. In this order: a successor's link goes only after the root. */
+async function isHolder(files: LockFiles, nonce: string): Promise<boolean> {
+  if ((await files.read(linkName(nonce))) !== undefined) return false
+  const root = await files.read(LOCK_NAME)
+  return root !== undefined && parseOwnerFile(root)?.owner.nonce === nonce
+}
+
+/** What was judged of an owner on the chain. */
+interface Predecessor {
+  readonly name: string
+  readonly file: OwnerFile
+}
+
+/** Makes LOCK one's own. False when another process changed something meanwhile. */
+async function contend(files: LockFiles, place: string, pulse: Pulse): Promise<boolean> {
+  const token = tokenName(pulse.nonce)
+  const first = await files.link(token, LOCK_NAME)
+  if (first === "linked" || first === "moved") {
+    await files.remove(token)
+    return true
+  }
+  if (first === "gone") return false
+  const chain = new Map<string, Predecessor>()
   let name = LOCK_NAME
+  let source = token
   for (;;) {
     const found = await files.read(name)
     if (found === undefined) return false
-    const owner = parseOwner(found)
-    if (!owner) throw locked(place, "unknown", undefined, self)
-    const liveness = await judgeOwner(files, self, owner)
-    if (liveness !== "dead") {
-      // What one link of the chain says holds only while the chain leads there: a contender that steps back is no holder.
-      if (!(await leadsHere(files, chain))) return false
-      throw locked(place, liveness, owner, self)
+    const file = parseOwnerFile(found)
+    if (!file) throw locked(place, undefined, files.self)
+    const { nonce } = file.owner
+    if (chain.has(nonce)) return false
+    const judged = await watch(files, name, file)
+    if (judged === "changed") return false
+    if (judged === "alive") {
+      // What one link says holds only while the chain leads there: a contender that steps back is no holder.
+      if ((await pathTo(files, chain, nonce)) === undefined) return false
+      throw locked(place, file.owner, files.self)
     }
-    chain.push({ name, nonce: owner.nonce })
-    name = `${LOCK_NAME}.${owner.nonce}`
-    if (await files.publish(name, text)) break
+    chain.set(nonce, { name, file: judged })
+    name = linkName(nonce)
+    // While it watched, others may have found it silent.
+    if (!pulse.isFresh) pulse.trust(await pulse.beat())
+    const linked = await files.link(token, name)
+    if (linked === "gone") return false
+    if (linked === "moved") source = name
+    if (linked !== "taken") break
   }
-  if (!(await leadsHere(files, chain))) {
-    await files.remove(name)
+  for (const nonce of chain.keys()) await files.remove(tokenName(nonce))
+  const path = await pathTo(files, chain, pulse.nonce)
+  if (path === undefined) {
+    // The root has gone past all of it, so that nobody meets at this name any more.
+    if (await isPast(files, chain)) await files.remove(name)
     return false
   }
-  await files.rename(name, LOCK_NAME)
-  // Whoever still works on one of these finds that LOCK leads elsewhere and looks again.
-  for (const leftover of await files.leftovers()) {
-    if (leftover !== `${LOCK_NAME}.${nonce}`) await files.remove(leftover)
+  for (const { owner, beat } of path) {
+    const before = chain.get(owner.nonce)!.file.beat
+    if (beat.isHeld && beat.count !== before.count) return false
   }
+  if (!(await files.rename(source, LOCK_NAME))) return false
+  for (const predecessor of chain.values()) {
+    if (predecessor.name !== LOCK_NAME) await files.remove(predecessor.name)
+  }
+  await files.remove(name)
+  // Of attempts that died; others begin anew.
+  for (const other of await files.names()) if (other.startsWith(tokenName(""))) await files.remove(other)
   return true
 }
 
-/** Whether each link still names whom it named: whoever comes next in the chain is then the one who takes over. */
-async function leadsHere(files: LockFiles, chain: readonly { name: string; nonce: string }[]): Promise<boolean> {
-  for (const link of chain) {
-    const found = await files.read(link.name)
-    if (found === undefined || parseOwner(found)?.nonce !== link.nonce) return false
+/** The dead owner as it was judged; or "alive"; or "changed" where its file is another by now. */
+async function watch(files: LockFiles, name: string, file: OwnerFile): Promise<OwnerFile | "alive" | "changed"> {
+  const liveness = await judge(files, file)
+  if (liveness === "alive") return "alive"
+  if (liveness === "dead") return file
+  const begin = files.clock.monotonicMs()
+  do {
+    await files.clock.sleep(files.beatMs / 2)
+    const found = await files.read(name)
+    const now = found === undefined ? undefined : parseOwnerFile(found)
+    if (!now || now.owner.nonce !== file.owner.nonce) return "changed"
+    if (!now.beat.isHeld) return now
+    if (now.beat.count !== file.beat.count) return "alive"
+  } while (files.clock.monotonicMs() - begin < watchMs(files))
+  return file
+}
+
+/** The owners from the root to before `nonce`, all of them on `chain`; undefined where the root does not lead there. */
+async function pathTo(
+  files: LockFiles,
+  chain: ReadonlyMap<string, Predecessor>,
+  nonce: string,
+): Promise<OwnerFile[] | undefined> {
+  for (let look = 0; look < ATTEMPTS_MAX; look++) {
+    const path: OwnerFile[] = []
+    for (let name = LOCK_NAME; ; ) {
+      const found = await files.read(name)
+      const file = found === undefined ? undefined : parseOwnerFile(found)
+      if (file?.owner.nonce === nonce) return path
+      if (!file || !chain.has(file.owner.nonce)) {
+        if (name === LOCK_NAME) return undefined
+        // The root moved while this walked along: look again.
+        break
+      }
+      path.push(file)
+      name = linkName(file.owner.nonce)
+    }
   }
-  return true
+  return undefined
 }
 
-export async function judgeOwner(files: LockFiles, self: ProcessIdentity, owner: LockOwner): Promise<Liveness> {
-  if (owner.bootId !== undefined && self.bootId !== undefined) {
-    // Another boot of this machine took its processes with it. Another machine's processes cannot be seen from here.
-    if (owner.bootId !== self.bootId) return owner.machine === self.machine && self.machine !== "" ? "dead" : "unknown"
-    if (owner.pidNamespace !== self.pidNamespace) return "unknown"
-  } else if (owner.machine !== self.machine || self.machine === "") return "unknown"
-  const found = await files.findProcess(owner.pid)
-  if (!found) return "dead"
-  if (found.startTime === undefined || owner.startTime === undefined) return "alive"
-  return found.startTime === owner.startTime ? "alive" : "dead"
+/** Whether the root is none of the chain any more. */
+async function isPast(files: LockFiles, chain: ReadonlyMap<string, Predecessor>): Promise<boolean> {
+  const root = await files.read(LOCK_NAME)
+  const owner = root === undefined ? undefined : parseOwnerFile(root)?.owner
+  return owner !== undefined && !chain.has(owner.nonce)
 }
 
-function locked(place: string, liveness: Liveness, owner: LockOwner | undefined, self: ProcessIdentity): PrismError {
+/** Leaves an attempt: what it linked is a dead owner's from now on. */
+async function stepBack(files: LockFiles, pulse: Pulse): Promise<void> {
+  await pulse.end()
+  await files.remove(tokenName(pulse.nonce))
+}
+
+function locked(place: string, owner: Owner | undefined, self: ProcessIdentity): PrismError {
   if (!owner) {
     return new PrismError("LOCKED", `${place} is locked, and its file ${LOCK_NAME} does not tell by whom`, {
       place,
       hint: `if no other process uses the folder, remove the file ${LOCK_NAME} in it`,
     })
   }
-  if (liveness === "unknown") {
+  if (!samePids(self, owner)) {
     return new PrismError(
       "LOCKED",
       `${place} is in use by process ${owner.pid} of another machine or container (${owner.machine})`,
-      { place, hint: `close it there; if it is gone for good, remove the file ${LOCK_NAME} in the folder` },
+      { place, hint: "close it there; if that one is dead, it is open to others half a minute later" },
     )
   }
   if (owner.pid === self.pid) {
@@ -140,32 +289,4 @@ function locked(place: string, liveness: Liveness, owner: LockOwner | undefined,
     place,
     hint: `wait until it is done, or stop it with kill ${owner.pid}`,
   })
-}
-
-export function renderOwner(owner: LockOwner): string {
-  return `${JSON.stringify(owner)}\n`
-}
-
-/** Undefined where the text is not one of ours. */
-export function parseOwner(text: string): LockOwner | undefined {
-  let value: Record<string, unknown>
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return undefined
-  }
-  if (typeof value !== "object" || value === null) return undefined
-  const { pid, machine, nonce } = value
-  if (!Number.isSafeInteger(pid) || (pid as number) <= 0 || typeof machine !== "string") return undefined
-  // The nonce becomes a part of a file name.
-  if (typeof nonce !== "string" || !/^[0-9a-f]{16,64}$/.test(nonce)) return undefined
-  const optional = (key: string) => (typeof value[key] === "string" ? (value[key] as string) : undefined)
-  return {
-    pid: pid as number,
-    machine,
-    nonce,
-    bootId: optional("bootId"),
-    pidNamespace: optional("pidNamespace"),
-    startTime: optional("startTime"),
-  }
 }
