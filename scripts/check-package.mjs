@@ -44,6 +44,47 @@ function run(program, args, cwd) {
   return stdout
 }
 
+/**
+ * A program that builds a segment on a worker thread, and prints how many threads there were and what it built.
+ * @param {string} runtime
+ */
+function buildProgram(runtime) {
+  return `import { Background } from "./node_modules/prism/dist/collection/background.js"
+import { runtime } from "./node_modules/prism/dist/runtime-${runtime}/runtime.js"
+import { WalWriter } from "./node_modules/prism/dist/storage/wal.js"
+let threads = 0
+const startWorker = (listener) => {
+  const onMessage = (message) => {
+    if (message.kind === "ready") threads++
+    listener.onMessage(message)
+  }
+  return runtime.startWorker({ onMessage, onEnd: (error) => listener.onEnd(error) })
+}
+const storage = await runtime.openStorage("segments", { create: true })
+for (const folder of ["c/text", "c/vector"]) await storage.makeDirectory(folder)
+const wal = await WalWriter.create(storage, "c/wal", { walNumber: 1 })
+const documents = Array.from({ length: 2000 }, (_, i) => ({
+  kind: "put",
+  id: "d" + i,
+  fieldsJson: JSON.stringify({ title: "every " + i + " of " + (i % 7), year: i }),
+  vector: Float32Array.from({ length: 8 }, (_, j) => Math.fround(Math.sin(i * 8 + j))),
+}))
+await wal.append(documents)
+await wal.close()
+const schema = JSON.stringify({
+  backends: {
+    text: { fields: [{ name: "title", type: "text" }, { name: "year", type: "i64" }] },
+    vector: { embedding_field: "embedding", dimension: 8 },
+  },
+})
+const log = { kind: "log", path: "wal", walNumber: 1, documentCount: 2000, live: new Uint8Array(250).fill(0xfd) }
+const background = new Background({ createSha256: runtime.createSha256, startWorker }, storage)
+const entry = await background.build({ directory: "c", schema, id: 1, level: 0, sources: [log] })
+console.log(JSON.stringify({ threads, entry }))
+// Nothing is closed: threads without work must not keep the process.
+`
+}
+
 const folder = mkdtempSync(join(tmpdir(), "prism-package-"))
 try {
   const [{ filename, files }] = JSON.parse(
@@ -97,6 +138,44 @@ try {
       rmSync(join(user, "data"), { recursive: true, force: true })
       const printed = run(program, [...options, example], user)
       if (printed !== onNode) throw new Error(`prints:\n${printed}\nbut Node prints:\n${onNode}`)
+    })
+  }
+
+  // A worker thread has an entry file of its own, which nothing imports: it must be in the package, and found there. What
+  // it builds is the same everywhere.
+  const programs = { node: "build-node.mjs", deno: "build-deno.mjs", bun: "build-bun.mjs" }
+  for (const [name, path] of Object.entries(programs)) writeFileSync(join(user, path), buildProgram(name))
+  /** @param {string[]} command */
+  const build = ([program = "", ...options]) => {
+    if (!existsSync(program)) throw new Error("not installed: npm run conformance installs the runtimes")
+    rmSync(join(user, "segments"), { recursive: true, force: true })
+    return run(program, options, user)
+  }
+  let builtOnNode = ""
+  check("a worker thread of the package builds a segment, on Node 20", () => {
+    builtOnNode = build([process.execPath, programs.node])
+    if (JSON.parse(builtOnNode).threads !== 1) throw new Error(builtOnNode)
+  })
+  const bun = join(RUNTIMES, ".bin/bun")
+  for (const [name, command] of /** @type {[string, () => string[]][]} */ ([
+    ["on Node 24", () => [join(RUNTIMES, `node-24-${process.arch}/bin/node`), programs.node]],
+    [
+      "on Deno",
+      () => [join(RUNTIMES, ".bin/deno"), "run", "-A", "--node-modules-dir=manual", "--no-lock", programs.deno],
+    ],
+    ["on Bun", () => [bun, programs.bun]],
+    [
+      "in a single binary by Bun, whose second entry point is a worker file beside the first",
+      () => {
+        writeFileSync(join(user, "worker.mjs"), 'import "prism/worker"\n')
+        build([bun, "build", "--compile", "--outfile", "binary", programs.bun, "worker.mjs"])
+        return [join(user, "binary")]
+      },
+    ],
+  ])) {
+    check(`a worker thread of the package builds the same segment, ${name}`, () => {
+      const built = build(command())
+      if (built !== builtOnNode) throw new Error(`prints ${built}but Node prints ${builtOnNode}`)
     })
   }
   check("the types compile for a strict user", () => {

@@ -3,7 +3,11 @@ import { parentPort, Worker } from "node:worker_threads"
 import { assert } from "../base/errors.ts"
 import type { TaskWorker, TaskWorkerListener } from "../runtime.ts"
 
-/** Where worker.ts lies beside the module with this address, compiled or as it was written. */
+/** Where worker.ts lies beside the module with this address, compiled or as it was written.
+ *
+ *  In a bundle there is one module left, so the bundle needs a `worker.js` beside it: a second entry point that holds
+ *  `import "prism/worker"`. Bun's single binaries too (`bun build --compile main.ts worker.ts`): it is compiled in under
+ *  the name `worker.js`, the entry points' common folder left out. Without it the work is done on the calling thread. */
 export function workerUrl(neighbour: string): URL {
   return new URL(neighbour.endsWith(".ts") ? "./worker.ts" : "./worker.js", neighbour)
 }
