@@ -342,37 +342,27 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
    *  CHECKSUM_MISMATCH, CORRUPT or TRUNCATED names the file. */
   async verify(options: VerifyCollectionOptions = {}): Promise<{ files: number; bytes: number; documents: number }> {
     const { storage, directory, background } = this.#context
-    for (;;) {
-      const { manifest, segments } = this.#source
-      const view = pinView(segments)
-      let pin: StorageHold | undefined
-      try {
-        pin = await pinFiles(storage, directory, pathsOf(manifest))
-        // Pinned too late: the writer may have looked for pins already.
-        if (this.#source.manifest !== manifest) continue
-        const total = manifest.segments.reduce((sum, { documentCount }) => sum + documentCount, 0)
-        const report = await background.verify(
-          { directory, schema: manifest.schema, entries: manifest.segments },
-          {
-            ...(options.signal ? { signal: options.signal } : {}),
-            onProgress: (done) => options.onProgress?.({ stage: "verifying", unit: "documents", done, total }),
-          },
-        )
-        let { files, bytes } = report
-        for (const walNumber of manifest.logs) {
-          const replay = replayWal(storage, joinPath(directory, logPath(walNumber)), { walNumber })
-          for await (const _ of replay) options.signal?.throwIfAborted()
-          files++
-          bytes += replay.wholeBytes ?? 0
-        }
-        return { files, bytes, documents: view.documentCount }
-      } catch (error) {
-        // Where nothing could be pinned, a file may be gone because it is needed no more.
-        if (pin || this.#source.manifest === manifest) throw error
-      } finally {
-        await view.close()
-        await pin?.release()
+    const { manifest, segments } = this.#source
+    const documents = segments.reduce((sum, { liveCount }) => sum + liveCount, 0)
+    const total = manifest.segments.reduce((sum, { documentCount }) => sum + documentCount, 0)
+    const release = this.#source.holdFiles()
+    try {
+      let { files, bytes } = await background.verify(
+        { directory, schema: manifest.schema, entries: manifest.segments },
+        {
+          ...(options.signal ? { signal: options.signal } : {}),
+          onProgress: (done) => options.onProgress?.({ stage: "verifying", unit: "documents", done, total }),
+        },
+      )
+      for (const walNumber of manifest.logs) {
+        const replay = replayWal(storage, joinPath(directory, logPath(walNumber)), { walNumber })
+        for await (const _ of replay) options.signal?.throwIfAborted()
+        files++
+        bytes += replay.wholeBytes ?? 0
       }
+      return { files, bytes, documents }
+    } finally {
+      await release()
     }
   }
 

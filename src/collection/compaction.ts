@@ -3,9 +3,10 @@ import type { SegmentEntry } from "../storage/manifest.ts"
 // Which segments become one. Only neighbours do: so documents stay in the order of their last write, across segments
 // and inside them, and an export needs no sort.
 //
-// Tiers as of a log-structured merge: what is sealed from a log has level 0, and `mergeFactor` neighbours of up to a
-// level become one of the next. A document is so rewritten once a level, log(documents) times in all, and a search meets
-// at most mergeFactor - 1 segments of each.
+// Tiers as of a log-structured merge: what is sealed from a log has level 0, and `mergeFactor` neighbours of a level
+// become one of the next. A document is so rewritten once a level, log(documents) times in all, and a search meets at
+// most mergeFactor - 1 segments of each. Merged restores may leave small segments between large ones, which have no
+// neighbours of their level: where too many have gathered in one place, they are merged whatever their levels.
 
 /** A run of neighbours: `segments[first]` to `segments[end - 1]`. */
 export interface Run {
@@ -34,23 +35,38 @@ export function chooseMerge(
 ): Run | undefined {
   const levels = [...new Set(segments.map(({ level }) => level))].sort((a, b) => a - b)
   for (const level of levels) {
-    let first = 0
-    let bytes = 0
-    for (const [place, segment] of segments.entries()) {
-      bytes += segment.bytes
-      if (segment.level > level || bytes > bytesMax) {
-        // Where the sum is too large, the next run begins with this one if it may be merged at all.
-        const isSmall = segment.level <= level && segment.bytes <= bytesMax
-        first = isSmall ? place : place + 1
-        bytes = isSmall ? segment.bytes : 0
-      }
-      if (place + 1 - first === mergeFactor) return { first, end: place + 1 }
-    }
+    const run =
+      findRun(segments, mergeFactor, bytesMax, (one) => one === level) ??
+      // As they come from logs alone, there are at most (level + 1) (mergeFactor - 1) up to a level.
+      findRun(segments, (level + 2) * mergeFactor, bytesMax, (one) => one <= level)
+    if (run) return run
   }
   const wasteful = segments.findIndex(
     ({ documentCount, liveCount }) => documentCount - liveCount > documentCount * DEAD_SHARE_MAX,
   )
   return wasteful === -1 ? undefined : { first: wasteful, end: wasteful + 1 }
+}
+
+/** The first `length` neighbours of such levels. */
+function findRun(
+  segments: readonly MergeCandidate[],
+  length: number,
+  bytesMax: number,
+  isOf: (level: number) => boolean,
+): Run | undefined {
+  let first = 0
+  let bytes = 0
+  for (const [place, segment] of segments.entries()) {
+    bytes += segment.bytes
+    if (!isOf(segment.level) || bytes > bytesMax) {
+      // Where the sum is too large, the next run begins with this one, if it may be merged at all.
+      const begins = isOf(segment.level) && segment.bytes <= bytesMax
+      first = begins ? place : place + 1
+      bytes = begins ? segment.bytes : 0
+    }
+    if (place + 1 - first === length) return { first, end: place + 1 }
+  }
+  return undefined
 }
 
 /** The runs that leave as few segments as `bytesMax` allows, and no deleted document. */

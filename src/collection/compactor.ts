@@ -129,7 +129,8 @@ export class Compactor {
   #start(capture: Capture, onProgress?: (documents: number) => void): Job {
     const abort = new AbortController()
     const options = { signal: abort.signal, ...(onProgress ? { onProgress } : {}) }
-    const job: Job = { capture, abort, built: this.#context.background.build(capture.task, options) }
+    const built = this.#context.background.build(capture.task, options)
+    const job: Job = { capture, abort, built }
     // Where nobody waits for it, it is put into its place when it is ready.
     const finish = () => this.#finish(job).catch(() => undefined)
     void job.built.then(finish, finish)

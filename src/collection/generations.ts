@@ -60,6 +60,8 @@ export class Generations {
   #uncertain: { readonly error: unknown } | undefined
   /** Files that no manifest names and nobody here reads; they go when no pin holds them. */
   readonly #obsolete = new Set<string>()
+  /** Files that are read by name in this process, with how many times. */
+  readonly #held = new Map<string, number>()
   #sweeping: Promise<void> = Promise.resolve()
 
   private constructor(context: CollectionContext, schema: Schema, shape: SegmentShape, state: State) {
@@ -163,6 +165,20 @@ export class Generations {
   /** Bytes of the logs that wait to be sealed, and of the active one. */
   get logBytes(): number {
     return this.#frozen.reduce((sum, ram) => sum + ram.logBytes, this.#log.length)
+  }
+
+  /** Keeps the files of the present generation from being removed until the returned function is called. */
+  hold(): () => Promise<void> {
+    const paths = pathsOf(this.#manifest)
+    for (const path of paths) this.#held.set(path, (this.#held.get(path) ?? 0) + 1)
+    return async () => {
+      for (const path of paths) {
+        const holders = this.#held.get(path) as number
+        if (holders > 1) this.#held.set(path, holders - 1)
+        else this.#held.delete(path)
+      }
+      await this.#sweep()
+    }
   }
 
   /** The active segment is full, or to be sealed: begins a new log and a RAM segment for it. */
@@ -456,7 +472,7 @@ export class Generations {
     try {
       const pinned = await pinnedFiles(storage, directory)
       for (const path of [...this.#obsolete]) {
-        if (pinned.has(path)) continue
+        if (pinned.has(path) || this.#held.has(path)) continue
         await storage.remove(joinPath(directory, path))
         this.#obsolete.delete(path)
       }

@@ -1,4 +1,4 @@
-import { assert, type ErrorCode, PrismError } from "../base/errors.ts"
+import { type ErrorCode, PrismError } from "../base/errors.ts"
 import { encodeManifest, type Manifest, readManifest } from "../storage/manifest.ts"
 import { pinFiles } from "../storage/pins.ts"
 import type { StorageHold } from "../storage/storage.ts"
@@ -43,11 +43,14 @@ function isSame(a: Manifest, b: Manifest): boolean {
 export class CollectionReader {
   readonly manifest: Manifest
   readonly logBytes: number
+  /** For messages. */
+  readonly #name: string
   readonly #segments: readonly Segment[]
   readonly #pin: StorageHold | undefined
   #closing: Promise<void> | undefined
 
-  private constructor(pinned: PinnedManifest, segments: readonly Segment[], logBytes: number) {
+  private constructor(name: string, pinned: PinnedManifest, segments: readonly Segment[], logBytes: number) {
+    this.#name = name
     this.manifest = pinned.manifest
     this.logBytes = logBytes
     this.#pin = pinned.pin
@@ -65,7 +68,7 @@ export class CollectionReader {
     try {
       const { sealed, logs } = await openSegments(name, context, pinned.manifest, schema, shape)
       const logBytes = logs.reduce((sum, { replay }) => sum + (replay.wholeBytes ?? 0), 0)
-      return new CollectionReader(pinned, [...sealed, ...logs.map(({ ram }) => ram)], logBytes)
+      return new CollectionReader(name, pinned, [...sealed, ...logs.map(({ ram }) => ram)], logBytes)
     } catch (error) {
       await pinned.pin?.release()
       const isMissing =
@@ -84,8 +87,13 @@ export class CollectionReader {
 
   /** Oldest first. */
   get segments(): readonly Segment[] {
-    assert(!this.isClosed, "a reader is used after it was closed")
+    if (this.isClosed) throw new PrismError("CLOSED", `collection "${this.#name}" is closed`, { hint: "open it again" })
     return this.#segments
+  }
+
+  /** The pin keeps them. */
+  holdFiles(): () => Promise<void> {
+    return async () => {}
   }
 
   async close(): Promise<void> {

@@ -134,6 +134,12 @@ export class CollectionWriter {
     return this.#generations.manifest
   }
 
+  /** Keeps the files that the manifest names now until the returned function is called. */
+  holdFiles(): () => Promise<void> {
+    if (this.isClosed) throw this.#closedError()
+    return this.#generations.hold()
+  }
+
   get logBytes(): number {
     return this.#generations.logBytes
   }

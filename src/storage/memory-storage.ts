@@ -145,12 +145,6 @@ export class MemoryStorage implements Storage {
     return held
   }
 
-  /** What the death of every process that uses the storage does: nothing is locked or held any more. */
-  protected forgetOwners(): void {
-    this.#lock = undefined
-    this.#holds.clear()
-  }
-
   async freeBytes(): Promise<number | undefined> {
     this.#check("")
     return undefined

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import { Collection } from "../../src/collection/collection.ts"
 import { Prism } from "../../src/collection/prism.ts"
-import { LastingStorage } from "../support/lasting-storage.ts"
+import { FaultyStorage } from "../support/faulty-storage.ts"
 import { Random } from "../support/random.ts"
 import { runtime } from "../support/runtime.ts"
 import { collectSink, lines, streamOf } from "../support/streams.ts"
@@ -22,12 +22,21 @@ const WORDS = ["ash", "birch", "cedar", "elm", "fir", "hazel", "juniper", "larch
 type Model = Map<string, { words: string; number: number; vector: number[] | undefined; written: number }>
 
 // The collection against a Map: random adds, updates, deletes, checkpoints, reopenings, abandonments without close, exports
-// and restores; after each step counts, every document, searches and the order of an export are compared.
-test.each([1, 2, 3])("random operations leave what a Map holds (seed %i)", async (seed) => {
+// and restores; after each step counts, every document, searches and the order of an export are compared. With tiny
+// segments everything is sealed and merged all the time.
+const TINY = { ramDocuments: 5, ramBytes: 300, mergeFactor: 2 }
+
+test.each([
+  { seed: 1, tuning: {} },
+  { seed: 2, tuning: {} },
+  { seed: 3, tuning: TINY },
+  { seed: 4, tuning: TINY },
+  { seed: 5, tuning: { ...TINY, mergeFactor: 3 } },
+])("random operations leave what a Map holds (seed $seed, $tuning)", async ({ seed, tuning }) => {
   const random = new Random(seed)
   const int = (bound: number) => random.below(bound)
-  const storage = new LastingStorage()
-  let prism = await Prism.openStorage(storage, runtime)
+  let storage = new FaultyStorage()
+  let prism = await Prism.openStorage(storage, runtime, { tuning })
   let collection: Collection = await prism.createCollection("trees", SCHEMA)
   const model: Model = new Map()
   let written = 0
@@ -59,14 +68,33 @@ test.each([1, 2, 3])("random operations leave what a Map holds (seed %i)", async
       for (const id of ids) model.delete(id)
     },
     checkpoint: async () => await collection.checkpoint(),
+    async optimize() {
+      await collection.optimize()
+      const { segment_count, deleted_count } = await collection.stats()
+      expect([segment_count, deleted_count]).toEqual([model.size > 0 ? 1 : 0, 0])
+    },
+    verify: async () => void (await collection.verify()),
+    async readBeside() {
+      const reader = await Prism.openStorage(storage.process(), runtime, { readOnly: true })
+      const beside = await reader.collection("trees")
+      const before = [...model.keys()]
+      await steps["add"]?.()
+      await steps["optimize"]?.()
+      const order: string[] = []
+      for await (const { id } of beside.documents()) order.push(id)
+      expect(order).toEqual(before)
+      await reader.close()
+    },
     async reopen() {
       await prism.close()
-      prism = await Prism.openStorage(storage, runtime)
+      storage = storage.process()
+      prism = await Prism.openStorage(storage, runtime, { tuning })
       collection = await prism.collection("trees")
     },
     async abandon() {
-      await storage.abandon()
-      prism = await Prism.openStorage(storage, runtime)
+      storage.kill()
+      storage = storage.process()
+      prism = await Prism.openStorage(storage, runtime, { tuning })
       collection = await prism.collection("trees")
     },
     async restore() {
@@ -79,7 +107,9 @@ test.each([1, 2, 3])("random operations leave what a Map holds (seed %i)", async
       expect(lines(again.bytes()).slice(1)).toEqual(lines(sink.bytes()).slice(1))
     },
   }
-  const names = ["add", "add", "add", "add", "delete", "delete", "checkpoint", "reopen", "abandon", "restore"]
+  const often = ["add", "add", "add", "add", "delete", "delete"]
+  const seldom = ["checkpoint", "optimize", "verify", "readBeside", "reopen", "abandon", "restore"]
+  const names = [...often, ...seldom]
   for (let step = 0; step < 120; step++) {
     await steps[names[int(names.length)] as string]?.()
     await compare()
