@@ -4,8 +4,6 @@ import { Engine } from "../engine/engine.ts"
 import type { CacheStats } from "../storage/block-cache.ts"
 import { readManifest, type SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
-import { pinFiles } from "../storage/pins.ts"
-import type { StorageHold } from "../storage/storage.ts"
 import { replayWal } from "../storage/wal.ts"
 import { type ExportOptions, type ExportReport, exportPortable } from "./archive.ts"
 import type { OptimizeOptions } from "./compactor.ts"
@@ -18,7 +16,7 @@ import {
   indexFields,
   parseFields,
 } from "./document.ts"
-import { pathsOf, releaseAll } from "./open-segments.ts"
+import { releaseAll } from "./open-segments.ts"
 import { idOf, type WriteOperation } from "./operations.ts"
 import type { Progress } from "./progress.ts"
 import { logPath } from "./ram-segment.ts"
@@ -29,7 +27,7 @@ import { SealedSegment } from "./sealed-segment.ts"
 import { planSearch, type SearchRequest, type SearchResponse, type SearchResult } from "./search-request.ts"
 import { type CompiledSearch, compileSearch, loadForSearch, loadPostings, searchSegments } from "./searcher.ts"
 import { allOf, prepareIds, type Segment, type SegmentShape, type VectorShape } from "./segment.ts"
-import { type PinnedView, pinView } from "./view.ts"
+import { pinView } from "./view.ts"
 import { CollectionWriter } from "./writer.ts"
 
 /** A document as a user gets it back. `fields` is plain JSON data, integers beyond 2^53 as bigint. */

@@ -45,7 +45,6 @@ interface State {
  *  process and no pin of another one needs it. One change at a time: the writer sees to that. */
 export class Generations {
   readonly #context: CollectionContext
-  readonly #schema: Schema
   readonly #shape: SegmentShape
   #manifest: Manifest
   #sealed: readonly SealedSegment[]
@@ -64,9 +63,8 @@ export class Generations {
   readonly #held = new Map<string, number>()
   #sweeping: Promise<void> = Promise.resolve()
 
-  private constructor(context: CollectionContext, schema: Schema, shape: SegmentShape, state: State) {
+  private constructor(context: CollectionContext, shape: SegmentShape, state: State) {
     this.#context = context
-    this.#schema = schema
     this.#shape = shape
     this.#manifest = state.manifest
     this.#sealed = state.sealed
@@ -116,7 +114,7 @@ export class Generations {
     try {
       const log = await WalWriter.resume(storage, last.replay, { durable })
       const state = { manifest, sealed, frozen: rams.slice(0, -1), active: last.ram, log }
-      return new Generations(context, schema, shape, state)
+      return new Generations(context, shape, state)
     } catch (error) {
       await releaseAll([...sealed, ...rams]).catch(() => undefined)
       throw error

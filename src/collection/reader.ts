@@ -71,12 +71,11 @@ export class CollectionReader {
       return new CollectionReader(name, pinned, [...sealed, ...logs.map(({ ram }) => ram)], logBytes)
     } catch (error) {
       await pinned.pin?.release()
-      const isMissing =
-        error instanceof PrismError && (error.cause as PrismError | undefined)?.code === "FILE_NOT_FOUND"
-      if (isMissing && !pinned.pin) {
-        const now = await readManifest(context.storage, context.directory)
-        if (!isSame(now, pinned.manifest)) return undefined
-      }
+      if (!(error instanceof PrismError && isCode(error.cause, "FILE_NOT_FOUND"))) throw error
+      const now = await readManifest(context.storage, context.directory)
+      // Another collection has the name now; or nothing kept the writer from removing what it no longer names.
+      const isOther = now.collectionId !== pinned.manifest.collectionId
+      if (isOther || (!pinned.pin && !isSame(now, pinned.manifest))) return undefined
       throw error
     }
   }
