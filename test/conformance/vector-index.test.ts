@@ -2,7 +2,7 @@ import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { DocSet } from "../../src/engine/doc-set.ts"
 import { Engine } from "../../src/engine/engine.ts"
-import { type Metric, type VectorSegment, VectorWriter } from "../../src/engine/vector-index.ts"
+import { type Metric, type VectorSegment, VectorWriter, vectorBuildBytes } from "../../src/engine/vector-index.ts"
 import { Random } from "../support/random.ts"
 
 const METRICS: Metric[] = ["cosine", "dot", "euclidean"]
@@ -386,6 +386,35 @@ test("the marks of what was visited outlast more searches than they can count", 
     const { docOrds } = writer.search(query, { k: 1, ef: 1 })
     if (docOrds[0] !== first.docOrds[0]) expect.fail(`search ${i} found another`)
   }
+})
+
+test.each([
+  { dimension: 3, m: 2 },
+  { dimension: 100, m: 16 },
+  { dimension: 40, m: 64 },
+])("a build stays within the memory that it is said to take: $dimension dimensions, m = $m", async (shape) => {
+  const random = new Random(29)
+  const options = { ...shape, metric: "cosine" as const, efConstruction: 4, graph: true }
+  const count = 6000
+  const vectors = Array.from({ length: count }, () => gaussian(random, shape.dimension))
+  const engine = new Engine()
+  const start = engine.bytes.length
+  let segment: VectorSegment | undefined
+  for (const kept of [0, count / 2, count]) {
+    const live = DocSet.create(engine, segment?.count ?? 0)
+    for (let docOrd = 0; docOrd < live.docCount; docOrd++) if (docOrd < kept) live.add(docOrd)
+    const writer = segment
+      ? await VectorWriter.extend(engine, segment, live, { expected: count })
+      : new VectorWriter(engine, { ...options, expected: count })
+    segment?.close()
+    live.close()
+    for (let docOrd = writer.count; docOrd < count; docOrd++) writer.add(docOrd, vectors[docOrd] ?? new Float32Array())
+    segment = writer.seal()
+    writer.close()
+    const taken = engine.bytes.length - start
+    expect(taken).toBeLessThan(vectorBuildBytes(shape, count))
+  }
+  expect(engine.bytes.length - start).toBeGreaterThan(vectorBuildBytes(shape, count) / 2 - (4 << 20))
 })
 
 test("closing gives all memory back, for ever", () => {
