@@ -105,6 +105,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   readonly #source: CollectionWriter | CollectionReader
   readonly #checker: DocumentChecker
   readonly #hiddenFields: readonly string[]
+  #onClosed: (() => void) | undefined
 
   private constructor(
     name: string,
@@ -401,7 +402,17 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
 
   /** Waits for the writes that were begun. A long log is folded, so that the next open is quick; `fold: false` leaves it. */
   async close(options: { fold?: boolean } = {}): Promise<void> {
-    await this.#source.close(options)
+    try {
+      await this.#source.close(options)
+    } finally {
+      this.#onClosed?.()
+    }
+  }
+
+  /** Calls back when it is closed, whatever the end: who keeps a list of open collections forgets it then, since the
+   *  engine's memory goes back with the last reference to the collection. */
+  onClosed(callback: () => void): void {
+    this.#onClosed = callback
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -262,6 +262,9 @@ export class Prism implements AsyncDisposable {
     await open?.close().catch(() => undefined)
     const collection = await (this.#lock ? this.#openToWrite(name) : this.#openBeside(name))
     this.#open.set(name, collection)
+    collection.onClosed(() => {
+      if (this.#open.get(name) === collection) this.#open.delete(name)
+    })
     return collection
   }
 
