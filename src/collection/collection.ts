@@ -4,7 +4,7 @@ import { Engine } from "../engine/engine.ts"
 import type { CacheStats } from "../storage/block-cache.ts"
 import { readManifest, type SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
-import { replayWal } from "../storage/wal.ts"
+import { replayWal, type WalReplay } from "../storage/wal.ts"
 import { type ExportOptions, type ExportReport, exportPortable } from "./archive.ts"
 import type { OptimizeOptions } from "./compactor.ts"
 import type { CollectionContext } from "./context.ts"
@@ -16,6 +16,7 @@ import {
   indexFields,
   parseFields,
 } from "./document.ts"
+import type { LogState } from "./generations.ts"
 import { releaseAll } from "./open-segments.ts"
 import { idOf, type WriteOperation } from "./operations.ts"
 import type { Progress } from "./progress.ts"
@@ -27,6 +28,7 @@ import { SealedSegment } from "./sealed-segment.ts"
 import { planSearch, type SearchRequest, type SearchResponse, type SearchResult } from "./search-request.ts"
 import { type CompiledSearch, compileSearch, loadForSearch, loadPostings, searchSegments } from "./searcher.ts"
 import { allOf, prepareIds, type Segment, type SegmentShape, type VectorShape } from "./segment.ts"
+import { sizeOf, sizeOfFiles, sizeOfLogs } from "./size.ts"
 import { pinView } from "./view.ts"
 import { CollectionWriter } from "./writer.ts"
 
@@ -280,15 +282,15 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
       name: this.name,
       document_count: live,
       deleted_count: documents - live,
-      size_bytes: sizeOf(manifest.segments) + source.logBytes,
-      log_bytes: source.logBytes,
+      size_bytes: sizeOf(manifest, source.logs),
+      log_bytes: sizeOfLogs(source.logs),
       segments: sealed.map(({ entry, liveCount }) => ({
         id: entry.id,
         level: entry.level,
         documents: entry.documentCount,
         deleted: entry.documentCount - liveCount,
         vectors: entry.vectorCount,
-        bytes: sizeOf([entry]),
+        bytes: sizeOfFiles([entry]),
       })),
       segment_count: sealed.length,
       pending_segments: segments.length - sealed.length - 1,
@@ -341,7 +343,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
    *  CHECKSUM_MISMATCH, CORRUPT or TRUNCATED names the file. */
   async verify(options: VerifyCollectionOptions = {}): Promise<{ files: number; bytes: number; documents: number }> {
     const { storage, directory, background } = this.#context
-    const { manifest, segments } = this.#source
+    const { manifest, segments, logs } = this.#source
     const documents = segments.reduce((sum, { liveCount }) => sum + liveCount, 0)
     const total = manifest.segments.reduce((sum, { documentCount }) => sum + documentCount, 0)
     const release = this.#source.holdFiles()
@@ -353,11 +355,13 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
           onProgress: (done) => options.onProgress?.({ stage: "verifying", unit: "documents", done, total }),
         },
       )
-      for (const walNumber of manifest.logs) {
-        const replay = replayWal(storage, joinPath(directory, logPath(walNumber)), { walNumber })
+      for (const log of logs) {
+        const replay = replayWal(storage, joinPath(directory, logPath(log.walNumber)), log)
         for await (const _ of replay) options.signal?.throwIfAborted()
+        // What was acknowledged is known here, unlike after a crash: its last frame is no torn one.
+        if ((replay.wholeBytes ?? 0) < log.bytes) throw cutOff(replay, log)
         files++
-        bytes += replay.wholeBytes ?? 0
+        bytes += log.bytes
       }
       return { files, bytes, documents }
     } finally {
@@ -494,9 +498,11 @@ function isSameList(a: readonly Segment[], b: readonly Segment[]): boolean {
   return a.length === b.length && a.every((segment, place) => segment === b[place])
 }
 
-function sizeOf(entries: readonly SegmentEntry[]): number {
-  const files = entries.flatMap((entry) => Object.values(entry.files))
-  return files.reduce((sum, { length }) => sum + length, 0)
+function cutOff({ path, wholeBytes }: WalReplay, { bytes }: LogState): PrismError {
+  return new PrismError("CORRUPT", `${path} is damaged in bytes ${wholeBytes} to ${bytes}: they are no whole frames`, {
+    place: path,
+    hint: "export the collection while it is open, and restore it from there",
+  })
 }
 
 function duplicate(id: string): PrismError {

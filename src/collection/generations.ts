@@ -32,6 +32,12 @@ export interface Capture {
   release(): Promise<void>
 }
 
+/** A log and the bytes of its header and whole frames. */
+export interface LogState {
+  readonly walNumber: number
+  readonly bytes: number
+}
+
 interface State {
   readonly manifest: Manifest
   readonly sealed: readonly SealedSegment[]
@@ -160,9 +166,10 @@ export class Generations {
     return this.#uncertain
   }
 
-  /** Bytes of the logs that wait to be sealed, and of the active one. */
-  get logBytes(): number {
-    return this.#frozen.reduce((sum, ram) => sum + ram.logBytes, this.#log.length)
+  /** The logs that wait to be sealed, and the active one. */
+  get logs(): readonly LogState[] {
+    const frozen = this.#frozen.map((ram) => ({ walNumber: ram.logNumber, bytes: ram.logBytes }))
+    return [...frozen, { walNumber: this.#active.logNumber, bytes: this.#log.length }]
   }
 
   /** Keeps the files of the present generation from being removed until the returned function is called. */

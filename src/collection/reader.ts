@@ -3,6 +3,7 @@ import { encodeManifest, type Manifest, readManifest } from "../storage/manifest
 import { pinFiles } from "../storage/pins.ts"
 import type { StorageHold } from "../storage/storage.ts"
 import type { CollectionContext } from "./context.ts"
+import type { LogState } from "./generations.ts"
 import { openSegments, pathsOf, releaseAll } from "./open-segments.ts"
 import type { Schema } from "./schema.ts"
 import type { Segment, SegmentShape } from "./segment.ts"
@@ -42,17 +43,17 @@ function isSame(a: Manifest, b: Manifest): boolean {
 /** A collection as it was when it was opened, beside whoever writes it: its segments, and its logs replayed in memory. */
 export class CollectionReader {
   readonly manifest: Manifest
-  readonly logBytes: number
+  readonly logs: readonly LogState[]
   /** For messages. */
   readonly #name: string
   readonly #segments: readonly Segment[]
   readonly #pin: StorageHold | undefined
   #closing: Promise<void> | undefined
 
-  private constructor(name: string, pinned: PinnedManifest, segments: readonly Segment[], logBytes: number) {
+  private constructor(name: string, pinned: PinnedManifest, segments: readonly Segment[], logs: readonly LogState[]) {
     this.#name = name
     this.manifest = pinned.manifest
-    this.logBytes = logBytes
+    this.logs = logs
     this.#pin = pinned.pin
     this.#segments = segments
   }
@@ -67,8 +68,8 @@ export class CollectionReader {
   ): Promise<CollectionReader | undefined> {
     try {
       const { sealed, logs } = await openSegments(name, context, pinned.manifest, schema, shape)
-      const logBytes = logs.reduce((sum, { replay }) => sum + (replay.wholeBytes ?? 0), 0)
-      return new CollectionReader(name, pinned, [...sealed, ...logs.map(({ ram }) => ram)], logBytes)
+      const states = logs.map(({ ram, replay }) => ({ walNumber: ram.logNumber, bytes: replay.wholeBytes ?? 0 }))
+      return new CollectionReader(name, pinned, [...sealed, ...logs.map(({ ram }) => ram)], states)
     } catch (error) {
       await pinned.pin?.release()
       if (!(error instanceof PrismError && isCode(error.cause, "FILE_NOT_FOUND"))) throw error

@@ -5,11 +5,12 @@ import type { Manifest, SegmentEntry } from "../storage/manifest.ts"
 import type { WalOperation } from "../storage/wal.ts"
 import { Compactor, type OptimizeOptions, type Take } from "./compactor.ts"
 import type { CollectionContext } from "./context.ts"
-import { Generations } from "./generations.ts"
+import { Generations, type LogState } from "./generations.ts"
 import { applyOperations, idOf, prepareOperations, type WriteOperation } from "./operations.ts"
 import { documentBytes } from "./ram-segment.ts"
 import type { Schema } from "./schema.ts"
 import type { Segment, SegmentShape } from "./segment.ts"
+import { sizeOf } from "./size.ts"
 
 /** What became of a write. */
 export interface Committed {
@@ -140,8 +141,8 @@ export class CollectionWriter {
     return this.#generations.hold()
   }
 
-  get logBytes(): number {
-    return this.#generations.logBytes
+  get logs(): readonly LogState[] {
+    return this.#generations.logs
   }
 
   get pendingSegments(): number {
@@ -353,7 +354,7 @@ export class CollectionWriter {
     const segments = this.#generations.segments
     const there = new Map<string, boolean>()
     let documents = segments.reduce((sum, { liveCount }) => sum + liveCount, 0)
-    let bytes = this.sizeBytes
+    let bytes = sizeOf(this.#generations.manifest, this.#generations.logs)
     return items.filter(({ write, operation }) => {
       if (write.refusal) return false
       const id = idOf(operation)
@@ -382,12 +383,6 @@ export class CollectionWriter {
       place: `document "${id}"`,
       hint: "delete documents, or raise the quota in the schema",
     })
-  }
-
-  /** Bytes on disk: segment files and logs. */
-  get sizeBytes(): number {
-    const files = this.#generations.manifest.segments.flatMap((entry) => Object.values(entry.files))
-    return files.reduce((sum, { length }) => sum + length, 0) + this.#generations.logBytes
   }
 
   /** Begins a new RAM segment, when there is room for one more that waits. */
