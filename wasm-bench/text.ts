@@ -154,7 +154,13 @@ async function debian(): Promise<object> {
   const bytes = sealed.readBytes(0, sealed.byteLength)
   sealed.close()
   const opening = cpuSeconds()
-  using segment = await TextSegment.open(engine, { size: bytes.length, read: async () => bytes }, FIELDS)
+  const file = {
+    size: bytes.length,
+    read: async (offset: number, length: number) => bytes.subarray(offset, offset + length),
+  }
+  using segment = await TextSegment.open(engine, file, FIELDS)
+  await segment.loadAll()
+  segment.check()
   const opened = cpuSeconds()
   const writerBytes = writer.memoryBytes
   writer.close()

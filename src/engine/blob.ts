@@ -1,7 +1,7 @@
 import { crc32c } from "../base/crc32c.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import type { Engine } from "./engine.ts"
-import { allocated, copyIn, copyOut } from "./memory.ts"
+import { allocated, copyOut } from "./memory.ts"
 
 /** Where a blob's bytes are read from; a storage's ReadableFile is one. Rejects where there are fewer bytes. */
 export interface ByteSource {
@@ -35,6 +35,7 @@ const PRESENT = 1
 const WANTED = 2
 
 const PAGE_BYTES = 65_536
+const MEMORY_BYTES = 2 ** 32 - PAGE_BYTES // an address is a u32
 /** Pages that one read takes together: 1 MiB. */
 const PAGES_A_READ = 16
 const READS_AT_ONCE = 4
@@ -83,7 +84,8 @@ export class PagedBlob {
     const { size } = source
     const header = await readExactly(source, 0, Math.min(size, FIRST_READ_BYTES), expected.what)
     // One byte a page for its state stands behind the blob.
-    const pointer = allocated(abi.regionReserve(size + Math.ceil(size / PAGE_BYTES) + 64))
+    const bytes = size + Math.ceil(size / PAGE_BYTES) + 64
+    const pointer = allocated(bytes > MEMORY_BYTES ? 0 : abi.regionReserve(bytes))
     try {
       engine.bytes.fill(0, pointer, pointer + FIXED_HEADER_BYTES)
       engine.bytes.set(header, pointer)
@@ -286,24 +288,6 @@ async function readExactly(source: ByteSource, offset: number, length: number, w
   const bytes = await source.read(offset, length)
   if (bytes.length === length) return bytes
   throw new PrismError("TRUNCATED", `the ${what} ends too early`, { hint: RESTORE })
-}
-
-/** Copies a whole blob into the engine and checks it. Returns the region that holds it; the errors of PagedBlob.open
- *  and load. */
-export function openBlob(engine: Engine, bytes: Uint8Array, expected: ExpectedBlob): number {
-  const { abi } = engine
-  const pointer = copyIn(engine, bytes)
-  try {
-    const failure = abi.blobCheck(pointer, BigInt(bytes.length), expected.magic, expected.version)
-    if (failure !== OK) throw blobError(failure, expected, abi.blobVersion(pointer))
-    for (let page = 0; page < abi.blobPageCount(pointer); page++) {
-      if (!abi.blobCheckPage(pointer, page)) throw pageError(expected.what, page * PAGE_BYTES)
-    }
-    return pointer
-  } catch (error) {
-    abi.regionFree(pointer)
-    throw error
-  }
 }
 
 const RESTORE = "restore the collection from an archive"

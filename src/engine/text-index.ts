@@ -274,10 +274,8 @@ export class TextSegment extends TextReader {
     const expected = { what: "text segment", magic: SEGMENT_MAGIC, version: SEGMENT_VERSION }
     const blob = await PagedBlob.open(engine, source, expected, cache)
     try {
-      for (const section of SECTIONS_AT_OPEN) {
-        const { offset, length } = blob.section(section)
-        await blob.load(offset, length)
-      }
+      const sections = SECTIONS_AT_OPEN.map((id) => blob.section(id))
+      await Promise.all(sections.map(async ({ offset, length }) => await blob.load(offset, length)))
       return new TextSegment(engine, fields, blob)
     } catch (error) {
       blob.close()

@@ -279,6 +279,19 @@ test("a read that arrives after close touches nothing", async () => {
   expect(copyOut(engine, other, bytes.length).every((byte) => byte === 0)).toBe(true)
 })
 
+test("a file that is larger than the engine's memory is refused, whatever is in it", async () => {
+  const engine = new Engine()
+  const start = build(engine, contents)
+  for (const size of [2 ** 32 - 1, 2 ** 32, 2 ** 33 + 100]) {
+    const source = {
+      size,
+      read: async (_: number, length: number) => Uint8Array.from({ length }, (_, i) => start[i] ?? 0),
+    }
+    await expect(PagedBlob.open(engine, source, expected)).rejects.toMatchObject({ code: "LIMIT_EXCEEDED" })
+  }
+  expect(engine.memoryInUse).toBe(0)
+})
+
 test("a blob that the engine made is there whole", () => {
   const engine = new Engine()
   const bytes = build(engine, contents)

@@ -1,12 +1,12 @@
 import { expect, test } from "vitest"
-import { PrismError } from "../src/base/errors.ts"
-import type { ByteSource } from "../src/engine/blob.ts"
-import { Engine } from "../src/engine/engine.ts"
-import { compileQuery, type Query, type QueryProgram, termsOf } from "../src/engine/query.ts"
-import { combinedStatistics, type IndexField, TextSegment, TextWriter } from "../src/engine/text-index.ts"
-import { bodyOf } from "./support/blob-bytes.ts"
-import { sourceOf } from "./support/bytes-source.ts"
-import { Random } from "./support/random.ts"
+import { PrismError } from "../../src/base/errors.ts"
+import type { ByteSource } from "../../src/engine/blob.ts"
+import { Engine } from "../../src/engine/engine.ts"
+import { compileQuery, type Query, type QueryProgram, termsOf } from "../../src/engine/query.ts"
+import { combinedStatistics, type IndexField, TextSegment, TextWriter } from "../../src/engine/text-index.ts"
+import { bodyOf } from "../support/blob-bytes.ts"
+import { sourceOf } from "../support/bytes-source.ts"
+import { Random } from "../support/random.ts"
 
 const PAGE = 65_536
 const FIELDS: IndexField[] = [{ kind: "term" }, { kind: "text" }, { kind: "text" }, { kind: "term" }, { kind: "point" }]
