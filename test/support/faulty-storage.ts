@@ -104,14 +104,15 @@ class Machine {
 
   /** Brings changes to the disk, and those before them that they need. */
   settle(isDue: (change: NameChange) => boolean): void {
+    const due = new Set(this.changes.filter(isDue))
+    if (due.size === 0) return
     const touched = new Set<string>()
-    const due = new Set<NameChange>()
     for (const change of this.changes.toReversed()) {
       const keys = change.names.flatMap(({ folder, name, node = change.after }) => [
         `${folder.number}/${name}`,
         ...(node ? [`${node.number}`] : []),
       ])
-      if (!isDue(change) && !keys.some((key) => touched.has(key))) continue
+      if (!due.has(change) && !keys.some((key) => touched.has(key))) continue
       due.add(change)
       for (const key of keys) touched.add(key)
     }
