@@ -546,6 +546,7 @@ export class FaultyStorage implements Storage {
       if (machine.owner === this) machine.owner = undefined
     }
     const assertHeld = async () => {
+      this.#check("", true)
       if (machine.owner !== this) throw new PrismError("LOCK_LOST", "this storage has another writer by now")
     }
     const lock: StorageLock = { release, assertHeld, [Symbol.asyncDispose]: release }
