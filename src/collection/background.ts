@@ -1,6 +1,6 @@
 import { PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
-import type { Runtime, TaskWorker } from "../runtime.ts"
+import type { Runtime, TaskWorker, TaskWorkerListener } from "../runtime.ts"
 import type { SegmentEntry } from "../storage/manifest.ts"
 import type { Storage } from "../storage/storage.ts"
 import type { BuildTask } from "./segment-builder.ts"
@@ -13,6 +13,10 @@ const TASKS_MAX = 2
 
 /** A thread without work is kept as long: starting one takes some 50 ms, and its memory is worth more after a while. */
 const IDLE_MS = 5_000
+
+/** A thread that built a larger index is not kept at all: linear memory never shrinks, and its next task would begin with
+ *  a new one before the old one is collected. */
+const IDLE_INDEX_BYTES_MAX = 64 * 1024 * 1024
 
 /** Calls back later, unless the returned function is called before. Must not keep the process from ending. */
 export type StartTimer = (callback: () => void, milliseconds: number) => () => void
@@ -141,8 +145,11 @@ export class Background {
       return await runTask(this.#storage, this.#createSha256, task, options)
     }
     const thread = this.#takeThread(this.#startWorker)
+    let isKept = false
     try {
-      return await thread.run(this.#location, task, options)
+      const result = await thread.run(this.#location, task, options)
+      isKept = largestIndex(task, result) <= IDLE_INDEX_BYTES_MAX
+      return result
     } catch (error) {
       if (error instanceof NotStartedError) {
         // A bundler that left worker.ts out, a loader that does not take it: slower is better than not at all.
@@ -154,7 +161,8 @@ export class Background {
       }
       throw abort.signal.aborted ? abort.signal.reason : error
     } finally {
-      await this.#putBack(thread)
+      if (isKept && !this.#closing) this.#keep(thread)
+      else await thread.stop()
     }
   }
 
@@ -167,9 +175,7 @@ export class Background {
     return new Thread(startWorker)
   }
 
-  async #putBack(thread: Thread): Promise<void> {
-    if (thread.hasEnded) return
-    if (this.#closing) return await thread.stop()
+  #keep(thread: Thread): void {
     const stopTimer = this.#startTimer(() => {
       this.#idle.delete(thread)
       void thread.stop()
@@ -183,7 +189,7 @@ class NotStartedError extends Error {}
 
 /** A worker thread that runs one task at a time. */
 class Thread {
-  readonly #worker: TaskWorker
+  readonly #worker: TaskWorker | undefined
   readonly #started: Promise<void>
   #task:
     | { onProgress: TaskOptions["onProgress"]; resolve(result: unknown): void; reject(error: unknown): void }
@@ -198,7 +204,7 @@ class Thread {
       isNot = reject
     })
     this.#started.catch(() => undefined) // `run` awaits it
-    this.#worker = startWorker({
+    const listener: TaskWorkerListener = {
       onMessage: (message) => {
         const answer = message as FromWorker
         if (answer.kind === "ready") isStarted()
@@ -211,12 +217,18 @@ class Thread {
         isNot(new NotStartedError("the thread did not start", { cause: error }))
         this.#task?.reject(endedError(error))
       },
-    })
+    }
+    try {
+      this.#worker = startWorker(listener)
+    } catch (error) {
+      // A process that may start none.
+      listener.onEnd(error)
+    }
   }
 
   async run(location: string, task: Task, { signal, onProgress }: TaskOptions): Promise<unknown> {
-    this.#worker.setHoldsProcess(true)
-    const post = (message: ToWorker) => this.#worker.post(message)
+    this.#worker?.setHoldsProcess(true)
+    const post = (message: ToWorker) => this.#worker?.post(message)
     const abort = () => post({ kind: "abort" })
     try {
       await this.#started
@@ -230,13 +242,20 @@ class Thread {
     } finally {
       this.#task = undefined
       signal?.removeEventListener("abort", abort)
-      this.#worker.setHoldsProcess(false)
+      this.#worker?.setHoldsProcess(false)
     }
   }
 
   async stop(): Promise<void> {
-    await this.#worker.stop()
+    await this.#worker?.stop()
   }
+}
+
+/** Bytes of the largest index that a task had in memory, about. */
+function largestIndex({ kind, request }: Task, result: unknown): number {
+  const entries = kind === "verify" ? request.entries : [result as SegmentEntry | undefined]
+  const sizes = entries.flatMap((entry) => (entry ? [entry.files.text.length, entry.files.vector?.length ?? 0] : []))
+  return Math.max(0, ...sizes)
 }
 
 function endedError(cause: unknown): PrismError {

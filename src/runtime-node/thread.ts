@@ -14,7 +14,9 @@ export function workerUrl(neighbour: string): URL {
 
 /** Starts a thread that runs the module at `url`. */
 export function startThread(url: URL, listener: TaskWorkerListener): TaskWorker {
-  const worker = new Worker(url)
+  // Options of this process, such as --input-type, would keep the compiled file from being loaded; TypeScript needs those
+  // that load it.
+  const worker = new Worker(url, url.pathname.endsWith(".ts") ? {} : { execArgv: [] })
   let error: unknown
   worker.on("message", (message) => listener.onMessage(message))
   worker.on("error", (thrown) => {

@@ -49,6 +49,13 @@ class FakeThreads {
   }
 }
 
+/** What a thread answers that has built a segment with an index of so many bytes. */
+function built(id: number, length = 1): FromWorker {
+  const file = { path: "a", length, sha256: "" }
+  const files = { text: file, documents: file }
+  return { kind: "done", result: { id, documentCount: 1, deletedCount: 0, vectorCount: 0, level: 0, files } }
+}
+
 const TASK: BuildTask = { directory: "", schema: "", id: 1, level: 0, sources: [] }
 
 class FakeThread {
@@ -110,10 +117,11 @@ describe("the queue", () => {
       expect(running.filter((name) => name.startsWith("merge")).length).toBeLessThanOrEqual(1)
       order.push(running.join(" + "))
       const done = fake.threads.find(({ task }) => task === running.at(-1))
-      done?.say({ kind: "done", result: running.at(-1) })
+      done?.say(built(order.length))
     }
     expect(order).toEqual(["merge 1 + seal 1", "merge 1 + seal 2", "merge 1 + seal 3", "merge 1", "merge 2", "merge 3"])
-    expect(await results).toEqual(["merge 1", "merge 2", "seal 1", "seal 2", "merge 3", "seal 3"])
+    // In the order of the calls, by when each was done.
+    expect(await results).toMatchObject([4, 5, 1, 2, 6, 3].map((id) => ({ id })))
     expect(fake.threads.length).toBe(2)
   })
 
@@ -142,7 +150,7 @@ describe("the queue", () => {
     const [thread] = fake.threads
     expect(thread?.holdsProcess).toBe(true)
     expect(fake.timers.size).toBe(0)
-    thread?.say({ kind: "done", result: 1 })
+    thread?.say(built(1))
     await first
     await fake.settle()
     expect(thread?.holdsProcess).toBe(false)
@@ -152,7 +160,7 @@ describe("the queue", () => {
     await fake.settle()
     expect(fake.timers.size).toBe(0)
     expect([fake.threads.length, thread?.holdsProcess]).toEqual([1, true])
-    thread?.say({ kind: "done", result: 2 })
+    thread?.say(built(2))
     await second
     await fake.settle()
     for (const callback of fake.timers) callback()
@@ -160,8 +168,21 @@ describe("the queue", () => {
     const third = fake.seal("c")
     await fake.settle()
     expect(fake.threads.length).toBe(2)
-    fake.threads[1]?.say({ kind: "done", result: 3 })
-    expect(await third).toBe(3)
+    fake.threads[1]?.say(built(3))
+    expect(await third).toMatchObject({ id: 3 })
+  })
+
+  test("a thread that built a large index, or failed, is stopped with its task", async () => {
+    const fake = new FakeThreads()
+    const answers = [built(1, 100 * 1024 * 1024), { kind: "failed", error: toSent(new Error("no")) } as const, built(3)]
+    for (const [place, answer] of answers.entries()) {
+      const task = fake.seal("a").catch(() => undefined)
+      await fake.settle()
+      fake.threads[place]?.say(answer)
+      await task
+      await fake.settle()
+    }
+    expect(fake.threads.map(({ isStopped }) => isStopped)).toEqual([true, true, false])
   })
 
   test("closing ends what runs and what waits, and stops the threads", async () => {
@@ -195,16 +216,16 @@ describe("the queue", () => {
     expect(await fake.storage.list("c/vector")).toEqual([])
     await fake.settle()
     expect(fake.threads.length).toBe(2)
-    fake.threads[1]?.say({ kind: "done", result: 2 })
-    expect(await second).toBe(2)
+    fake.threads[1]?.say(built(2))
+    expect(await second).toMatchObject({ id: 2 })
     // One that ends while it has no task is not used again.
     await fake.settle()
     fake.threads[1]?.end()
     const third = fake.seal("e")
     await fake.settle()
     expect(fake.threads.length).toBe(3)
-    fake.threads[2]?.say({ kind: "done", result: 3 })
-    expect(await third).toBe(3)
+    fake.threads[2]?.say(built(3))
+    expect(await third).toMatchObject({ id: 3 })
   })
 
   test("progress goes through at most ten times a second", () => {
@@ -288,11 +309,22 @@ describe("threads of this runtime", () => {
     )
     const build = (schema: string) => background.build({ ...TASK, schema, id: 17 })
     expect(await refusal(build("exit"))).toMatchObject({ code: "IO_ERROR" })
-    expect(await build("work")).toBe(17)
+    expect(await build("work")).toMatchObject({ id: 17 })
     const thrown = await refusal(build("throw"))
     expect(thrown).toMatchObject({ code: "IO_ERROR" })
     expect(thrown.message).toContain("thrown by the test")
-    expect(await build("work")).toBe(17)
+    expect(await build("work")).toMatchObject({ id: 17 })
+    await background.close()
+  })
+
+  test("that may not be started leave the work to this one", async () => {
+    const storage = Object.assign(new MemoryStorage(), { location: "somewhere" }) as Storage
+    const startWorker = () => {
+      throw new Error("access denied")
+    }
+    const background = new Background({ createSha256, startWorker }, storage)
+    expect(await background.build(TASK)).toBe(undefined)
+    expect(await background.verify({ directory: "", schema: SCHEMA, entries: [] })).toMatchObject({ files: 0 })
     await background.close()
   })
 
