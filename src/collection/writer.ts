@@ -271,7 +271,8 @@ export class CollectionWriter {
       }
     } catch (error) {
       this.#diskFull = isDiskFull(error)
-      for (const write of writes) if (!isDone(write)) write.reject(error)
+      // Those that were answered stay so; one that a quota refused in part waits for its frame like the others.
+      for (const write of writes) write.reject(error)
     }
   }
 
