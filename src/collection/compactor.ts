@@ -1,10 +1,12 @@
 import { settleAll } from "../base/settle.ts"
+import { vectorBuildBytes } from "../engine/vector-index.ts"
 import type { SegmentEntry } from "../storage/manifest.ts"
 import { chooseMerge, levelAfter, type MergeCandidate, planOptimize, type Run } from "./compaction.ts"
 import type { CollectionContext } from "./context.ts"
 import type { Capture, Generations } from "./generations.ts"
 import type { Progress } from "./progress.ts"
 import type { SealedSegment } from "./sealed-segment.ts"
+import type { VectorShape } from "./segment.ts"
 
 /** Gives a task the turn in which the list of segments may change. */
 export type Take = (task: () => Promise<void>) => Promise<void>
@@ -23,7 +25,8 @@ interface Job {
 
 /** Engine memory that the building of one segment may take; the rest of its 4 GiB is for what an estimate misses. */
 const BUILD_BYTES_MAX = 3 * 1024 * 1024 * 1024
-/** What indexing text takes for a byte of the sealed index: the writer, its postings as they grow, the sealed copy. */
+/** What indexing text takes for a byte of the sealed index: the writer, its postings as they grow, the sealed copy.
+ *  Debian's packages took 5.0. */
 const TEXT_BUILD_FACTOR = 6
 
 /** Seals and merges the segments of a collection in the background, one seal and one merge at a time. */
@@ -50,7 +53,7 @@ export class Compactor {
     if (!this.#sealing && this.#generations.frozen.length > 0) this.#startSeal()
     if (this.#merging || this.#optimizing) return
     const { mergeFactor } = this.#context.tuning
-    const run = chooseMerge(this.#generations.sealed.map(candidate), { mergeFactor, bytesMax: BUILD_BYTES_MAX })
+    const run = chooseMerge(this.#candidates(), { mergeFactor, bytesMax: BUILD_BYTES_MAX })
     if (run) this.#startMerge(run)
   }
 
@@ -75,7 +78,7 @@ export class Compactor {
   async #optimize({ signal, onProgress }: OptimizeOptions): Promise<void> {
     // No other merge begins meanwhile, so runs stay where they are: seals come behind them, and the last run is first.
     while (this.#merging) await this.#finish(this.#merging).catch(() => undefined)
-    const runs = planOptimize(this.#generations.sealed.map(candidate), BUILD_BYTES_MAX)
+    const runs = planOptimize(this.#candidates(), BUILD_BYTES_MAX)
     const count = ({ first, end }: Run) =>
       this.#generations.sealed.slice(first, end).reduce((sum, { liveCount }) => sum + liveCount, 0)
     const total = runs.reduce((sum, run) => sum + count(run), 0)
@@ -111,6 +114,10 @@ export class Compactor {
     const jobs = [this.#sealing, this.#merging].filter((job) => job !== undefined)
     for (const job of jobs) job.abort.abort()
     await settleAll(jobs.map((job) => () => this.#finish(job).catch(() => undefined)))
+  }
+
+  #candidates(): MergeCandidate[] {
+    return this.#generations.sealed.map((segment) => candidate(segment, this.#generations.shape.vector))
   }
 
   #startSeal(): Job {
@@ -161,8 +168,11 @@ export class Compactor {
   }
 }
 
-function candidate({ entry, liveCount }: SealedSegment): MergeCandidate {
-  const { level, documentCount, files } = entry
-  const bytes = files.text.length * TEXT_BUILD_FACTOR + (files.vector?.length ?? 0) * 3
-  return { level, documentCount, liveCount, bytes: Math.ceil((bytes * liveCount) / documentCount) }
+/** Text is indexed and written before the vectors are. */
+function candidate({ entry, liveCount }: SealedSegment, vector: VectorShape | undefined): MergeCandidate {
+  const { level, documentCount, vectorCount, files } = entry
+  const alive = liveCount / documentCount
+  const text = files.text.length * TEXT_BUILD_FACTOR
+  const vectors = vector && vectorCount > 0 ? vectorBuildBytes(vector, vectorCount) : 0
+  return { level, documentCount, liveCount, bytes: Math.ceil(Math.max(text, vectors) * alive) }
 }

@@ -127,6 +127,10 @@ export class Generations {
     }
   }
 
+  get shape(): SegmentShape {
+    return this.#shape
+  }
+
   get manifest(): Manifest {
     return this.#manifest
   }

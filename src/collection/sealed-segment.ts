@@ -76,7 +76,7 @@ export class SealedSegment extends Segment {
       let vector: VectorSegment | undefined
       if (entry.files.vector && shape.vector) {
         const expected = { ...shape.vector, docCount: entry.documentCount }
-        vector = keep(await VectorSegment.open(engine, await open(entry.files.vector), expected))
+        vector = keep(await VectorSegment.open(engine, await open(entry.files.vector), expected, cache))
         if (vector.count !== entry.vectorCount) {
           throw corrupt(entry.files.vector, `holds ${vector.count} vectors, the manifest says ${entry.vectorCount}`)
         }
