@@ -129,7 +129,7 @@ class SegmentBuild {
         for (const document of documents) {
           const { id, fieldsJson } = decode(document, source.path)
           writer.add(checkStoredDocument(checker, id, fieldsJson, source.path).values)
-          const written = store.addEncoded(document)
+          const written = store.add(document)
           // A block at a time: some tens of documents, or one large one.
           if (written) {
             await written

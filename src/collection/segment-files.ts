@@ -6,12 +6,8 @@ import type { CheckedDocument, DocumentChecker } from "./document.ts"
 
 /** Paths of a segment's files, relative to the collection's folder. */
 export function segmentPaths(id: number): { text: string; documents: string; vector: string } {
-  const stem = segmentStem(id)
+  const stem = String(id).padStart(6, "0")
   return { text: `text/${stem}.idx`, documents: `text/${stem}.docs`, vector: `vector/${stem}.hnsw` }
-}
-
-export function segmentStem(id: number): string {
-  return String(id).padStart(6, "0")
 }
 
 /** Removes what a build of this segment has written. What cannot be removed, the next start removes. */

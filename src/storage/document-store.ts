@@ -1,4 +1,4 @@
-import { decodeUtf8Fatal, encodeUtf8 } from "../base/bytes.ts"
+import { decodeUtf8Fatal } from "../base/bytes.ts"
 import { crc32c } from "../base/crc32c.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import type { Sha256 } from "../runtime.ts"
@@ -83,14 +83,9 @@ export class DocumentStoreWriter {
     return this.#documentCount
   }
 
-  /** The first document added has docOrd 0. Await each before the next. */
-  async add(id: string, fieldsJson: string): Promise<void> {
-    await this.addEncoded({ id: encodeUtf8(id), fields: encodeUtf8(fieldsJson) })
-  }
-
-  /** The same of a document whose bytes are there already, from a log or another store. Returns a promise only where the
-   *  file is written to, now and then. */
-  addEncoded({ id, fields }: { readonly id: Uint8Array; readonly fields: Uint8Array }): Promise<void> | undefined {
+  /** Adds a document by its bytes in UTF-8, from a log or another store. The first has docOrd 0. Await each before the
+   *  next; returns a promise only where the file is written to, now and then. */
+  add({ id, fields }: { readonly id: Uint8Array; readonly fields: Uint8Array }): Promise<void> | undefined {
     const isFirst = this.#used === this.#blockStart
     this.#reserve(BLOCK_HEADER_BYTES + RECORD_HEADER_BYTES + id.length + fields.length)
     if (isFirst) this.#used += BLOCK_HEADER_BYTES

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto"
 import { expect, test } from "vitest"
+import { encodeUtf8 } from "../../src/base/bytes.ts"
 import { crc32c } from "../../src/base/crc32c.ts"
 import { createSha256 } from "../../src/runtime-node/sha256.ts"
 import { DocumentStoreReader, DocumentStoreWriter, type StoredDocument } from "../../src/storage/document-store.ts"
@@ -19,11 +20,13 @@ function randomDocuments(seed: number, count: number, bytesMax: number): StoredD
   }))
 }
 
+const encoded = ({ id, fieldsJson }: StoredDocument) => ({ id: encodeUtf8(id), fields: encodeUtf8(fieldsJson) })
+
 async function write(documents: readonly StoredDocument[]): Promise<Uint8Array> {
   const storage = new MemoryStorage()
   await using file = await storage.create("docs")
   const writer = new DocumentStoreWriter(file, createSha256())
-  for (const { id, fieldsJson } of documents) await writer.add(id, fieldsJson)
+  for (const document of documents) await writer.add(encoded(document))
   const { length, sha256, documentCount } = await writer.finish()
   const bytes = await storage.read("docs")
   expect(length).toBe(bytes.length)
@@ -179,7 +182,7 @@ test("a finished store is durable", async () => {
   const documents = randomDocuments(11, 100, 1000)
   await using file = await disk.create("docs")
   const writer = new DocumentStoreWriter(file, createSha256())
-  for (const { id, fieldsJson } of documents) await writer.add(id, fieldsJson)
+  for (const document of documents) await writer.add(encoded(document))
   await writer.finish()
   await disk.syncDirectory("")
   expect(await readAll(await (await disk.crash()).read("docs"))).toEqual(documents)
