@@ -51,6 +51,8 @@ interface Item {
  *  that replay and the reader of a frame stay in bounded memory. */
 const FRAME_BYTES_MAX = 4 * 1024 * 1024
 const FRAME_OPERATIONS_MAX = 4096
+/** Operations of a frame that are indexed between two looks at the clock: a millisecond or two. */
+const APPLY_STEP = 64
 
 /** A log of deletions adds nothing to the RAM segment; past this many times a full one's bytes it is folded all the
  *  same. More than the documents of a full RAM segment take (a UTF-16 unit is up to three bytes), so it moves no
@@ -267,7 +269,6 @@ export class CollectionWriter {
         const end = await this.#frameEnd(items, first)
         await this.#commitFrame(items.slice(first, end))
         first = end
-        await letOthersRun()
       }
     } catch (error) {
       this.#diskFull = isDiskFull(error)
@@ -330,10 +331,14 @@ export class CollectionWriter {
         // After the sync, before anybody is told: whoever took the storage over meanwhile has replayed this frame, or it
         // is not acknowledged.
         await this.#context.assertHeld()
-        const found = applyOperations(older, active, frame, appended.value)
-        for (const [place, { write }] of taken.entries()) {
-          write.done++
-          if (found[place]) write.replaced++
+        for (let first = 0; first < frame.length; first += APPLY_STEP) {
+          const end = first + APPLY_STEP
+          const found = applyOperations(older, active, frame.slice(first, end), appended.value.slice(first, end))
+          for (const [place, { write }] of taken.slice(first, end).entries()) {
+            write.done++
+            if (found[place]) write.replaced++
+          }
+          await letOthersRun()
         }
       } catch (error) {
         this.#broken = error
