@@ -40,6 +40,8 @@ export interface SimulationOptions {
   readonly seed: number
   readonly operations: number
   readonly runtime: Pick<Runtime, "createSha256">
+  /** Storage operations that faults hit; all by default. */
+  readonly faulty?: readonly Operation["kind"][]
   /** Puts something between Prism and the storage of a process. */
   readonly between?: (storage: FaultyStorage) => Storage
 }
@@ -244,7 +246,7 @@ class Simulation {
       if (below(12) === 0 && isOpen) watchers.push(this.#watchExport(collection, before, issued, fired))
       if (below(12) === 0) watchers.push(this.#watchGet(collection, before, issued, fired))
       if (below(60) === 0) watchers.push(this.#watchFold(collection))
-      if (below(50) === 0 && isOpen) watchers.push(this.#watchReader(name, before, issued, fired))
+      if (below(25) === 0 && isOpen) watchers.push(this.#watchReader(name, before, issued, fired))
     }
     this.#log("write", `${name} ${calls.map((call) => describeCall(call)).join(" | ")}`, calls.length)
     const outcomes = await Promise.all(calls.map(({ outcome }) => outcome))
@@ -404,11 +406,12 @@ class Simulation {
     const fired = this.#firedCount
     const { collection, state } = reader
     try {
-      const choice = this.#random.below(8)
+      const choice = this.#random.below(9)
       if (choice < 3) await this.#checkGet(collection, state, `d${this.#random.below(ID_COUNT)}`)
       else if (choice < 5) await this.#checkText(collection, state, this.#versionOf(state))
       else if (choice < 6) await this.#checkVector(collection, state, this.#versionOf(state))
       else if (choice < 7) await this.#checkDocuments("of a reader", collection, state)
+      else if (choice < 8) await collection.verify()
       else await this.#closeReader()
     } catch (error) {
       this.#allowFault(error, "a reader", fired)
@@ -778,7 +781,8 @@ class Simulation {
 
   #randomFault(): { kind: Operation["kind"]; skip: number; fault: Fault } {
     const below = (end: number) => this.#faultRandom.below(end)
-    const kind = ALL_OPERATIONS[below(ALL_OPERATIONS.length)] as Operation["kind"]
+    const { faulty = ALL_OPERATIONS } = this.#options
+    const kind = faulty[below(faulty.length)] as Operation["kind"]
     return { kind, skip: below(below(3) === 0 ? 30 : 4), fault: this.#faultOf(below(10)) }
   }
 

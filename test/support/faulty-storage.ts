@@ -334,6 +334,14 @@ export class FaultyStorage implements Storage {
     return this.#machine.usedBytes
   }
 
+  /** Syncs a file that is open no more, where it is still there. */
+  async syncFile(path: string): Promise<void> {
+    await this.#operation({ kind: "sync", path }, () => {
+      const file = this.#machine.find(path)
+      if (file instanceof File) file.sync()
+    })
+  }
+
   /** What programs see of a file now, without an operation. */
   peek(path: string): Uint8Array | undefined {
     const file = this.#machine.find(path)
