@@ -75,7 +75,9 @@ function report(
       terminal.stderr(`${JSON.stringify({ error: members })}\n`)
     } else if (!readerGone) {
       // Where several problems are listed, each has its own place; a single one may be the message already.
-      const where = place === undefined || problems.length > 1 || message.includes(place) ? "" : ` (${place})`
+      // `FILE, bytes 1 to 9` is said by a message that names the file, and the bytes.
+      const said = place === undefined || place.split(", ").every((part) => message.includes(part))
+      const where = said || problems.length > 1 ? "" : ` (${place})`
       const listed = problems.filter((problem) => problems.length > 1 || !message.includes(problem.message))
       const lines = [`${label("Error:", 31)} ${printable(sentence(message, place) + where)}`]
       for (const problem of listed.slice(0, PROBLEMS_SHOWN)) {

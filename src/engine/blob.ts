@@ -6,6 +6,8 @@ import { allocated, copyOut } from "./memory.ts"
 /** Where a blob's bytes are read from; a storage's ReadableFile is one. Rejects where there are fewer bytes. */
 export interface ByteSource {
   readonly size: number
+  /** For messages, where it has one. */
+  readonly path?: string
   read(offset: number, length: number): Promise<Uint8Array>
 }
 
@@ -95,7 +97,7 @@ export class PagedBlob {
         engine.bytes.set(rest, pointer + header.length)
       }
       const failure = abi.blobCheck(pointer, BigInt(size), expected.magic, expected.version)
-      if (failure !== OK) throw blobError(failure, expected, abi.blobVersion(pointer))
+      if (failure !== OK) throw blobError(failure, expected, abi.blobVersion(pointer), source)
       return new PagedBlob(engine, pointer, { source, cache, what: expected.what })
     } catch (error) {
       abi.regionFree(pointer)
@@ -258,7 +260,7 @@ export class PagedBlob {
       if (this.#isPresent(page)) continue
       const from = this.#pageOffset(page)
       this.#engine.bytes.set(bytes.subarray(from - at, this.#pageOffset(page + 1) - at), this.#pointer + from)
-      if (!this.#engine.abi.blobCheckPage(this.#pointer, page)) throw pageError(what, from)
+      if (!this.#engine.abi.blobCheckPage(this.#pointer, page)) throw pageError(what, from, source)
       this.#engine.bytes[this.#states + page] = PRESENT
       this.#presentPages++
     }
@@ -272,7 +274,7 @@ export class PagedBlob {
     for (let page = first; page < first + count; page++) {
       const from = this.#pageOffset(page)
       const crc = crc32c(bytes.subarray(from - at, this.#pageOffset(page + 1) - at))
-      if (crc !== this.#engine.abi.blobPageCrc(this.#pointer, page) >>> 0) throw pageError(what, from)
+      if (crc !== this.#engine.abi.blobPageCrc(this.#pointer, page) >>> 0) throw pageError(what, from, source)
     }
     return bytes
   }
@@ -287,32 +289,37 @@ async function allOf(tasks: readonly Promise<void>[]): Promise<void> {
 async function readExactly(source: ByteSource, offset: number, length: number, what: string): Promise<Uint8Array> {
   const bytes = await source.read(offset, length)
   if (bytes.length === length) return bytes
-  throw new PrismError("TRUNCATED", `the ${what} ends too early`, { hint: RESTORE })
+  throw new PrismError("TRUNCATED", `the ${what} ends too early`, restoreFrom(source))
 }
 
-const RESTORE = "restore the collection from an archive"
+const restoreFrom = ({ path }: ByteSource) => ({
+  hint: "restore the collection from an archive",
+  ...(path === undefined ? {} : { place: path }),
+})
 
-const pageError = (what: string, offset: number) =>
-  new PrismError("CORRUPT", `the ${what} is damaged: its bytes from ${offset} on have another checksum`, {
-    hint: RESTORE,
-  })
+const pageError = (what: string, offset: number, source: ByteSource) =>
+  new PrismError(
+    "CORRUPT",
+    `the ${what} is damaged: its bytes from ${offset} on have another checksum`,
+    restoreFrom(source),
+  )
 
-function blobError(failure: number, expected: ExpectedBlob, version: number): PrismError {
-  const hint = RESTORE
+function blobError(failure: number, expected: ExpectedBlob, version: number, source: ByteSource): PrismError {
+  const details = restoreFrom(source)
   switch (failure) {
     case NOT_OURS:
-      return new PrismError("CORRUPT", `this is no ${expected.what}`, { hint })
+      return new PrismError("CORRUPT", `this is no ${expected.what}`, details)
     case TRUNCATED:
-      return new PrismError("TRUNCATED", `the ${expected.what} ends too early`, { hint })
+      return new PrismError("TRUNCATED", `the ${expected.what} ends too early`, details)
     case HEADER_DAMAGED:
-      return new PrismError("CORRUPT", `the header of the ${expected.what} is damaged`, { hint })
+      return new PrismError("CORRUPT", `the header of the ${expected.what} is damaged`, details)
     case TABLE_DAMAGED:
-      return new PrismError("CORRUPT", `the section table of the ${expected.what} is damaged`, { hint })
+      return new PrismError("CORRUPT", `the section table of the ${expected.what} is damaged`, details)
     case VERSION:
       return new PrismError(
         "INCOMPATIBLE_VERSION",
         `the ${expected.what} has format version ${version}, this engine reads ${expected.version}`,
-        { hint: "restore it from a portable export" },
+        { ...details, hint: "restore it from a portable export" },
       )
     default:
       assert(false, `blobCheck returned ${failure}`)
