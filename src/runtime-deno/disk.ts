@@ -96,6 +96,11 @@ function writer(file: DenoFile, length: number): DiskWriter {
       await append(bytes)
       await file.syncData()
     },
+    async cut(length) {
+      await file.truncate(length)
+      end = length
+      await file.seek(end, SEEK_START)
+    },
     async overwrite(bytes, position) {
       await file.seek(position, SEEK_START)
       await write(bytes)

@@ -53,6 +53,8 @@ export interface DiskWriter {
   write(bytes: Uint8Array): Promise<void>
   /** `write` and `sync` in one, where the system has that. */
   writeDurably(bytes: Uint8Array): Promise<void>
+  /** Cuts the file off after its first `length` bytes, where `write` goes on then. */
+  cut(length: number): Promise<void>
   /** Writes elsewhere; the end that `write` goes on from stays where it is. */
   overwrite(bytes: Uint8Array, position: number): Promise<void>
   sync(): Promise<void>

@@ -407,6 +407,14 @@ class LocalWritableFile implements WritableFile {
     await attempt("sync", this.path, () => writer.sync())
   }
 
+  async cut(length: number): Promise<void> {
+    const writer = this.#open()
+    await this.#assertHeld()
+    await attempt("cut", this.path, () => writer.cut(length))
+    this.#length = length
+    await this.sync()
+  }
+
   async sync(): Promise<void> {
     const writer = this.#open()
     await attempt("sync", this.path, () => writer.sync())

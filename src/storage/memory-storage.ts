@@ -261,6 +261,11 @@ class MemoryWritableFile implements WritableFile {
     this.#check()
   }
 
+  async cut(length: number): Promise<void> {
+    this.#check()
+    this.#bytes.truncate(length)
+  }
+
   async sync(): Promise<void> {
     this.#check()
   }

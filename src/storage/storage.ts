@@ -97,12 +97,15 @@ export interface WritableFile extends AsyncDisposable {
   /** Writes all bytes or rejects; a rejected or interrupted append may leave any part of them. Readable at once,
    *  durable after `sync`. */
   append(bytes: Uint8Array): Promise<void>
-  /** `append` and `sync` of a small piece in one, as cheap as the storage can. After DISK_FULL the file goes on once what
-   *  was written is cut off (`Storage.append`); after any other error it is to be given up, as after a failed sync. */
+  /** `append` and `sync` in one, as cheap as the storage can. After DISK_FULL the file goes on once what was written is
+   *  cut off; after any other error it is to be given up, as after a failed sync. */
   appendDurably(bytes: Uint8Array): Promise<void>
   /** Lets the next `byteLength` bytes that are appended need no new space: durable zeros behind the end, which then
    *  belong to what is read of the file, but not to `length`. A storage to which that means nothing does nothing. */
   reserve(byteLength: number): Promise<void>
+  /** Cuts the file off after its first `length` bytes, durably, with what was reserved behind them; appends go on from
+   *  there. */
+  cut(length: number): Promise<void>
   /** Makes durable every byte appended before the call. When it rejects, what was appended since the last sync may be
    *  lost although it can be read now, and another sync must not be trusted: give the file up. */
   sync(): Promise<void>

@@ -14,7 +14,7 @@ import type { ReadableFile, Storage, WritableFile } from "./storage.ts"
 //            16..28 u8[12] salt           random
 //            28..32 u32    CRC-32C of the bytes before
 //   frames   0..4   u32    magic          "PFRM"
-//            4..8   u32    payloadBytes   1..FRAME_BYTES_MAX
+//            4..8   u32    payloadBytes   up to FRAME_BYTES_MAX; 0 in an end mark, which has no payload
 //            8..12  u32    CRC-32C of the payload
 //            12..16 u32    CRC-32C of salt, the frame's offset as u64, the 12 bytes before
 //            then the payload: records
@@ -25,22 +25,29 @@ import type { ReadableFile, Storage, WritableFile } from "./storage.ts"
 //            12..16 u32    dimension      0 where there is no vector
 //            16..20 u32    CRC-32C of id and fields, so that one document can be read back alone
 //            then id in UTF-8, fields as compact JSON in UTF-8, vector as f32[dimension]
+//   zeros    any number of them, behind the last frame
 //
 // The header is durable before a manifest names the log. One group commit is one frame with one sync, and frame n + 1 is
 // written only after the sync of n returned. So whenever the machine stops, every frame but the last was synced, and
 // replay can tell what a crash leaves from damage:
 //
-// - A frame whose header is right, with bytes behind it in the file: it was synced. A wrong payload is CORRUPT.
+// - The log ends where nothing but zeros follow. They are room made ahead of small frames, durable before a frame is
+//   written into it, so that its sync need not bring a new length and new blocks to the disk as well.
+// - A frame whose header is right, with anything but zeros behind it: it was synced, because what is behind it was written
+//   later. A wrong payload is CORRUPT.
 // - The last frame of the file: it may never have been acknowledged, and any part of it may be missing, also from its
-//   middle. Where it is not whole, it is dropped. Damage to a last frame that was acknowledged looks the same; only a
-//   second copy could tell.
+//   middle. Where it is not whole, it is dropped. Damage to a last frame that was acknowledged looks the same while the
+//   log is open, and after a crash. A log that was closed has an end mark behind it, written after the last sync: then
+//   damage is CORRUPT there too.
 // - A frame whose header is wrong, so that nobody knows where it ends: it is the last if no right header follows. One
 //   that does follow proves that this one was synced: CORRUPT. Because of salt and offset nothing in a document, no
 //   copied log and no earlier use of the disk can look like a header.
 //
-// Before the writer goes on after a dropped frame, the file is cut at the end of the last whole one, durably.
+// Before the writer goes on after a dropped frame or an end mark, the file is cut at the end of the last whole frame,
+// durably. The same after a disk that was full: what was written of the frame is cut off, and the sync of that cut writes
+// again the only page that the frame shares with acknowledged ones, so that nothing rests on the write that failed.
 
-export const WAL_VERSION = 1
+export const WAL_VERSION = 2
 /** A frame takes records up to this size together; one larger record gets a frame of its own. */
 export const FRAME_BYTES = 4 * 1024 * 1024
 /** Limit of one record, and of what replay holds in memory at once. */
@@ -53,6 +60,8 @@ const SALT_BYTES = 12
 const FRAME_MAGIC = 0x4d524650
 const FRAME_HEADER_BYTES = 16
 const RECORD_HEADER_BYTES = 20
+/** Room that is made at once for frames up to this size. A reservation costs about three small frames. */
+const RESERVE_BYTES = 256 * 1024
 const PUT = 1
 const DELETE = 2
 const SCAN_BYTES = 1024 * 1024
@@ -85,6 +94,10 @@ export class WalWriter {
   readonly #queue: Batch[] = []
   #draining: Promise<void> | undefined
   #length: number
+  /** Zeros behind the last frame, for sure. */
+  #reservedBytes = 0
+  /** The file must be cut here, durably, before anything is written. */
+  #cutAt: number | undefined
   #failure: unknown
   #failed = false
   #closed = false
@@ -147,9 +160,10 @@ export class WalWriter {
    *  After a crash before it resolved, the operations may be there or not: all or none of them where their records take
    *  up to FRAME_BYTES together; of a larger batch, any number from the first on. Each single one is whole or absent.
    *
-   *  LIMIT_EXCEEDED for a record over FRAME_BYTES_MAX, and nothing is written. When writing or syncing fails, it rejects
-   *  with that error, and the writer takes nothing more (READ_ONLY): nobody knows what of the frame is on the disk, and
-   *  a sync tried again after it failed may succeed without having written anything. */
+   *  LIMIT_EXCEEDED for a record over FRAME_BYTES_MAX, and nothing is written. With DISK_FULL none of the operations is
+   *  there, and the writer goes on: a later call may find room. When writing or syncing fails for another reason, it
+   *  rejects with that error, and the writer takes nothing more (READ_ONLY): nobody knows what of the frame is on the
+   *  disk, and a sync tried again after it failed may succeed without having written anything. */
   async append(operations: readonly WalOperation[]): Promise<WalLocation[]> {
     if (this.#closed) throw new PrismError("CLOSED", `${this.#file.path} is closed`, { place: this.#file.path })
     if (this.#failed) throw this.#readOnly()
@@ -163,9 +177,15 @@ export class WalWriter {
 
   /** Waits for what was appended. Twice is fine. */
   async close(): Promise<void> {
+    if (this.#closed) return
     this.#closed = true
     await this.#draining
-    await this.#file.close()
+    try {
+      // Nothing rests on it, so that it need not be synced, nor be there at all.
+      if (this.#durable && !this.#failed && !this.isEmpty) await this.#writeEndMark().catch(() => undefined)
+    } finally {
+      await this.#file.close()
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -181,9 +201,13 @@ export class WalWriter {
       try {
         await this.#commit(records)
       } catch (error) {
-        this.#failed = true
-        this.#failure = error
+        if (error instanceof PrismError && error.code === "DISK_FULL") {
+          // The first may have frames before this one, all of them its own.
+          await this.#cutOff(batches[0]!.start)
+          if (this.#queue[0] === batches.at(-1)) this.#queue.shift()
+        } else this.#fail(error)
         for (const batch of batches) batch.reject(error)
+        if (!this.#failed) continue
         for (const batch of this.#queue.splice(0)) if (!batches.includes(batch)) batch.reject(this.#readOnly())
         break
       }
@@ -202,6 +226,7 @@ export class WalWriter {
     for (let batch = this.#queue[0]; batch !== undefined; batch = this.#queue[0]) {
       if (payloadBytes > 0 && payloadBytes + batch.bytes > FRAME_BYTES) break
       batches.push(batch)
+      if (batch.next === 0) batch.start = this.#length
       while (batch.next < batch.records.length) {
         const record = batch.records[batch.next]!
         if (payloadBytes > 0 && payloadBytes + record.bytes.length > FRAME_BYTES) return { records, batches }
@@ -217,16 +242,54 @@ export class WalWriter {
   }
 
   async #commit(records: EncodedRecord[]): Promise<void> {
-    const frame = concatBytes([new Uint8Array(FRAME_HEADER_BYTES), ...records.map((record) => record.bytes)])
-    const payload = frame.subarray(FRAME_HEADER_BYTES)
-    const view = dataView(frame)
-    view.setUint32(0, FRAME_MAGIC, true)
-    view.setUint32(4, payload.length, true)
-    view.setUint32(8, crc32c(payload), true)
-    view.setUint32(12, frameHeaderChecksum(this.#salt, this.#length, frame), true)
-    await this.#file.append(frame)
-    if (this.#durable) await this.#file.sync()
+    const frame = encodeFrame(this.#salt, this.#length, records)
+    if (this.#cutAt !== undefined) await this.#cut(this.#cutAt)
+    if (!this.#durable) await this.#file.append(frame)
+    else {
+      if (frame.length > this.#reservedBytes && frame.length <= RESERVE_BYTES) await this.#reserve()
+      await this.#file.appendDurably(frame)
+    }
+    this.#reservedBytes = Math.max(0, this.#reservedBytes - frame.length)
     this.#length += frame.length
+  }
+
+  async #reserve(): Promise<void> {
+    this.#reservedBytes = 0
+    try {
+      await this.#file.reserve(RESERVE_BYTES)
+      this.#reservedBytes = RESERVE_BYTES
+    } catch (error) {
+      // There may be room for the frame alone.
+      if (!(error instanceof PrismError && error.code === "DISK_FULL")) throw error
+    }
+  }
+
+  /** Gives up what is behind `length` after DISK_FULL, now or, where there is no room even for that, before the next
+   *  frame. Never rejects. */
+  async #cutOff(length: number): Promise<void> {
+    this.#length = length
+    this.#cutAt = length
+    try {
+      await this.#cut(length)
+    } catch (error) {
+      if (!(error instanceof PrismError && error.code === "DISK_FULL")) this.#fail(error)
+    }
+  }
+
+  async #cut(length: number): Promise<void> {
+    this.#reservedBytes = 0
+    await this.#file.cut(length)
+    this.#cutAt = undefined
+  }
+
+  async #writeEndMark(): Promise<void> {
+    if (this.#cutAt !== undefined) await this.#cut(this.#cutAt)
+    await this.#file.append(encodeFrame(this.#salt, this.#length, []))
+  }
+
+  #fail(error: unknown): void {
+    this.#failed = true
+    this.#failure = error
   }
 
   #encode(operation: WalOperation): EncodedRecord {
@@ -278,6 +341,8 @@ class Batch {
   readonly locations: WalLocation[] = []
   /** Records before this one are in frames. */
   next = 0
+  /** Where the first of these frames begins. */
+  start = 0
 
   constructor(
     records: readonly EncodedRecord[],
@@ -337,13 +402,15 @@ export class WalReplay implements AsyncIterable<WalEntry> {
     const salt = await readHeader(file, this.#walNumber)
     this.salt = salt
     let offset = HEADER_BYTES
-    while (offset < file.size) {
+    for (;;) {
       const payload = await readFrame(file, offset, salt)
-      if (!payload) break
+      if (!(payload instanceof Uint8Array)) {
+        this.droppedBytes = payload.tornBytes
+        break
+      }
       yield { file, payload, offset: offset + FRAME_HEADER_BYTES }
       offset += FRAME_HEADER_BYTES + payload.length
     }
-    this.droppedBytes = file.size - offset
     this.wholeBytes = offset
   }
 }
@@ -376,24 +443,45 @@ export function decodeWalDocument(
   }
 }
 
-/** Payload of the frame at `offset`, or undefined where the file ends in a torn one. */
-async function readFrame(file: ReadableFile, offset: number, salt: Uint8Array): Promise<Uint8Array | undefined> {
+/** Payload of the frame at `offset`, or how many bytes there are of a torn one where the log ends. */
+async function readFrame(
+  file: ReadableFile,
+  offset: number,
+  salt: Uint8Array,
+): Promise<Uint8Array | { readonly tornBytes: number }> {
   const left = file.size - offset
-  if (left < FRAME_HEADER_BYTES) return undefined
-  const header = await file.read(offset, FRAME_HEADER_BYTES)
-  const payloadBytes = frameLength(salt, offset, header)
-  if (payloadBytes === undefined) {
+  const header = left < FRAME_HEADER_BYTES ? undefined : await file.read(offset, FRAME_HEADER_BYTES)
+  const payloadBytes = header && frameLength(salt, offset, header)
+  if (!header || payloadBytes === undefined) {
     const next = await findFrameHeader(file, offset + 1, salt)
     if (next !== undefined) throw damaged(file, offset, next - offset, "a frame's header is wrong and another follows")
-    if (left <= FRAME_HEADER_BYTES + FRAME_BYTES_MAX) return undefined
-    throw damaged(file, offset, left, "what is there is larger than any frame")
+    const tornBytes = (await endOfContent(file, offset)) - offset
+    if (tornBytes <= FRAME_HEADER_BYTES + FRAME_BYTES_MAX) return { tornBytes }
+    throw damaged(file, offset, tornBytes, "what is there is larger than any frame")
   }
   const end = offset + FRAME_HEADER_BYTES + payloadBytes
-  if (end > file.size) return undefined
-  const payload = await file.read(offset + FRAME_HEADER_BYTES, payloadBytes)
-  if (crc32c(payload) === dataView(header).getUint32(8, true)) return payload
-  if (end === file.size) return undefined
-  throw damaged(file, offset, end - offset, "a frame's checksum does not match")
+  if (payloadBytes > 0) {
+    if (end > file.size) return { tornBytes: left }
+    const payload = await file.read(offset + FRAME_HEADER_BYTES, payloadBytes)
+    if (crc32c(payload) === dataView(header).getUint32(8, true)) return payload
+  }
+  const behind = (await endOfContent(file, end)) - end
+  if (behind > 0 && payloadBytes > 0) throw damaged(file, offset, end - offset, "a frame's checksum does not match")
+  if (behind > 0) throw damaged(file, end, behind, "something follows the end of the log")
+  return { tornBytes: payloadBytes > 0 ? end - offset : 0 }
+}
+
+/** Offset behind the last byte from `from` on that is not zero; `from` where there is none. */
+async function endOfContent(file: ReadableFile, from: number): Promise<number> {
+  for (let end = file.size; end > from; ) {
+    const start = Math.max(from, end - SCAN_BYTES)
+    const bytes = await file.read(start, end - start)
+    let length = bytes.length
+    while (length > 0 && bytes[length - 1] === 0) length--
+    if (length > 0) return start + length
+    end = start
+  }
+  return from
 }
 
 /** Payload bytes that a right frame header tells, else undefined. */
@@ -402,7 +490,7 @@ function frameLength(salt: Uint8Array, offset: number, header: Uint8Array): numb
   if (view.getUint32(0, true) !== FRAME_MAGIC) return undefined
   if (view.getUint32(12, true) !== frameHeaderChecksum(salt, offset, header)) return undefined
   const payloadBytes = view.getUint32(4, true)
-  return payloadBytes > 0 && payloadBytes <= FRAME_BYTES_MAX ? payloadBytes : undefined
+  return payloadBytes <= FRAME_BYTES_MAX ? payloadBytes : undefined
 }
 
 /** Offset of the first right frame header from `from` on. */
@@ -470,6 +558,18 @@ function* splitRecords(file: ReadableFile, payload: Uint8Array, payloadOffset: n
     }
     at = end
   }
+}
+
+/** A frame with these records, or an end mark. */
+function encodeFrame(salt: Uint8Array, offset: number, records: readonly EncodedRecord[]): Uint8Array {
+  const frame = concatBytes([new Uint8Array(FRAME_HEADER_BYTES), ...records.map((record) => record.bytes)])
+  const payload = frame.subarray(FRAME_HEADER_BYTES)
+  const view = dataView(frame)
+  view.setUint32(0, FRAME_MAGIC, true)
+  view.setUint32(4, payload.length, true)
+  view.setUint32(8, crc32c(payload), true)
+  view.setUint32(12, frameHeaderChecksum(salt, offset, frame), true)
+  return frame
 }
 
 function encodeHeader(walNumber: number, salt: Uint8Array): Uint8Array {

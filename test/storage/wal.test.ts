@@ -58,7 +58,7 @@ async function holding(bytes: Uint8Array): Promise<MemoryStorage> {
   return storage
 }
 
-/** A small log: its bytes, its operations frame by frame, and where each frame ends. */
+/** A small log that is still open: its bytes, its operations frame by frame, and where each frame ends. */
 async function smallLog(seed: number, frameCount: number) {
   const random = new Random(seed)
   const storage = new MemoryStorage()
@@ -140,46 +140,89 @@ test("a damaged document is CORRUPT when it is read back alone", async () => {
   }
 })
 
-test("a log cut at any byte replays a whole prefix of its frames, and goes on from there", async () => {
-  const { bytes, frames, ends } = await smallLog(3, 8)
-  const more: WalOperation = { kind: "put", id: "more", fieldsJson: "{}", vector: undefined }
-  for (let cut = 0; cut <= bytes.length; cut++) {
-    const storage = await holding(bytes.subarray(0, cut))
-    if (cut < HEADER_BYTES) {
-      // The header was durable before anybody knew of the log.
-      expect(await refusalCode(operations(storage))).toBe("CORRUPT")
-      continue
-    }
-    const whole = ends.filter((end) => end <= cut).length
-    const expected = frames.slice(0, whole).flat()
-    const { seen, wal } = await resume(storage)
-    expect(seen).toEqual(expected)
-    expect(await storage.size(LOG)).toBe(ends[whole - 1] ?? HEADER_BYTES)
-    await wal.append([more])
-    await wal.close()
-    expect(await operations(storage)).toEqual([...expected, more])
-  }
-})
+/** As a log is on the disk: while it is open, with room behind the last frame, after it was closed. */
+async function endings(bytes: Uint8Array): Promise<{ name: string; bytes: Uint8Array }[]> {
+  const storage = await holding(bytes)
+  const { wal } = await resume(storage)
+  await wal.close()
+  const closed = await storage.read(LOG)
+  expect(closed.length).toBe(bytes.length + FRAME_HEADER_BYTES)
+  const room = new Uint8Array(100)
+  return [
+    { name: "open", bytes },
+    { name: "with room", bytes: concatBytes([bytes, room]) },
+    { name: "closed", bytes: closed },
+    { name: "closed, with room", bytes: concatBytes([closed, room]) },
+  ]
+}
 
-test("a flipped byte is CORRUPT, or takes away exactly the last frame where it hits that", async () => {
-  const { bytes, frames, ends } = await smallLog(4, 5)
-  const lastStart = ends.at(-2)!
-  const withoutLast = frames.slice(0, -1).flat()
-  for (let at = 0; at < bytes.length; at++) {
-    for (const mask of [0x01, 0x80, 0xff]) {
-      const flipped = bytes.slice()
-      flipped[at]! ^= mask
-      const storage = await holding(flipped)
-      if (at >= lastStart) {
-        // It may never have been synced, so nobody can tell damage from a crash.
-        expect(await operations(storage)).toEqual(withoutLast)
+test.each([0, 1, 2, 3])(
+  "a log cut at any byte replays a whole prefix of its frames, and goes on: ending %i",
+  async (ending) => {
+    const { bytes: open, frames, ends } = await smallLog(3, 8)
+    const { bytes } = (await endings(open))[ending]!
+    const more: WalOperation = { kind: "put", id: "more", fieldsJson: "{}", vector: undefined }
+    for (let cut = 0; cut <= bytes.length; cut++) {
+      const storage = await holding(bytes.subarray(0, cut))
+      if (cut < HEADER_BYTES) {
+        // The header was durable before anybody knew of the log.
+        expect(await refusalCode(operations(storage))).toBe("CORRUPT")
         continue
       }
-      const error = await refusal(operations(storage))
-      expect(error.code).toBe("CORRUPT")
-      const [, from, to] = /^wal, bytes (\d+) to (\d+)$/.exec(error.place!)!
-      expect(Number(from) <= at && at < Number(to), `${error.place} names byte ${at}`).toBe(true)
+      const whole = ends.filter((end) => end <= cut).length
+      const expected = frames.slice(0, whole).flat()
+      const { seen, wal } = await resume(storage)
+      expect(seen).toEqual(expected)
+      expect(await storage.size(LOG)).toBe(ends[whole - 1] ?? HEADER_BYTES)
+      await wal.append([more])
+      await wal.close()
+      expect(await operations(storage)).toEqual([...expected, more])
     }
+  },
+)
+
+test.each([0, 1])(
+  "a flipped byte of an open log is CORRUPT, or takes away exactly the last frame: %i",
+  async (ending) => {
+    const { bytes: open, frames, ends } = await smallLog(4, 5)
+    const { bytes } = (await endings(open))[ending]!
+    const lastStart = ends.at(-2)!
+    const withoutLast = frames.slice(0, -1).flat()
+    for (let at = 0; at < bytes.length; at++) {
+      for (const mask of [0x01, 0x80, 0xff]) {
+        const flipped = bytes.slice()
+        flipped[at]! ^= mask
+        const storage = await holding(flipped)
+        if (at >= ends.at(-1)!) {
+          // A byte in the room behind the last frame: that one is whole, so this one began later and was never finished.
+          expect(await operations(storage)).toEqual(frames.flat())
+          continue
+        }
+        if (at >= lastStart) {
+          // It may never have been synced, so nobody can tell damage from a crash.
+          expect(await operations(storage)).toEqual(withoutLast)
+          continue
+        }
+        const error = await refusal(operations(storage))
+        expect(error.code).toBe("CORRUPT")
+        const [, from, to] = /^wal, bytes (\d+) to (\d+)$/.exec(error.place!)!
+        expect(Number(from) <= at && at < Number(to), `${error.place} names byte ${at}`).toBe(true)
+      }
+    }
+  },
+)
+
+test.each([2, 3])("a flipped byte of a closed log is CORRUPT, in its last frame too: %i", async (ending) => {
+  const { bytes: open, frames } = await smallLog(4, 5)
+  const { bytes } = (await endings(open))[ending]!
+  for (let at = 0; at < bytes.length; at++) {
+    const flipped = bytes.slice()
+    flipped[at]! ^= 0x10
+    const storage = await holding(flipped)
+    if (at < open.length) expect((await refusal(operations(storage))).code, `byte ${at}`).toBe("CORRUPT")
+    // The end mark itself may be lost, but nothing comes behind it.
+    else if (at < open.length + FRAME_HEADER_BYTES) expect(await operations(storage)).toEqual(frames.flat())
+    else expect(await refusalCode(operations(storage))).toBe("CORRUPT")
   }
 })
 
@@ -200,7 +243,7 @@ test("what a crash leaves behind the last whole frame is dropped, whatever it is
     const storage = await holding(concatBytes([bytes, tail]))
     const { entries, droppedBytes } = await replay(storage)
     expect({ name, replayed: entries.map(({ operation }) => operation) }).toEqual({ name, replayed: all })
-    expect(droppedBytes).toBe(tail.length)
+    expect(droppedBytes).toBe(tail.findLastIndex((byte) => byte !== 0) + 1)
   }
   // Pages of the last frame that never arrived.
   for (let page = ends.at(-2)!; page < bytes.length; page += 8) {
@@ -227,9 +270,10 @@ test("appends at the same time share one sync, a later one gets its own", async 
   await using wal = await WalWriter.create(storage, LOG, NUMBER)
   const before = storage.operationCount
   await Promise.all(Array.from({ length: 50 }, (_, place) => wal.append([{ kind: "delete", id: `${place}` }])))
-  expect(storage.operationCount - before).toBe(2)
+  // The first makes room for those that follow.
+  expect(storage.operationCount - before).toBe(3)
   await wal.append([{ kind: "delete", id: "later" }])
-  expect(storage.operationCount - before).toBe(4)
+  expect(storage.operationCount - before).toBe(5)
   expect((await operations(storage)).map(({ id }) => id)).toEqual([
     ...Array.from({ length: 50 }, (_, place) => `${place}`),
     "later",
@@ -243,17 +287,9 @@ test("a frame is written only after the sync of the one before it returned", asy
   const syncs: (() => void)[] = []
   storage.create = async (path) => {
     const file = await create(path)
-    const append = file.append.bind(file)
-    let header = true
-    file.append = async (bytes) => {
-      if (!header) events.push("write")
-      await append(bytes)
-    }
-    file.sync = async () => {
-      if (header) {
-        header = false
-        return
-      }
+    file.appendDurably = async (bytes) => {
+      events.push("write")
+      await file.append(bytes)
       events.push("sync")
       await new Promise<void>((resolve) => void syncs.push(resolve))
       events.push("synced")
@@ -313,7 +349,7 @@ test("a batch larger than a frame is split between documents, smaller ones never
   const view = new DataView(bytes.buffer)
   const ids: string[][] = []
   const { entries } = await replay(storage)
-  for (let at = HEADER_BYTES; at < bytes.length; ) {
+  for (let at = HEADER_BYTES; at < bytes.length - FRAME_HEADER_BYTES; ) {
     const end = at + FRAME_HEADER_BYTES + view.getUint32(at + 4, true)
     ids.push(
       entries
@@ -368,7 +404,7 @@ test("replay reads a window at a time, and no frame by itself", async () => {
 
 describe("a writer whose disk failed", () => {
   const faults = [
-    { at: 0, fault: { kind: "fail", code: "DISK_FULL" } },
+    { at: 0, fault: { kind: "fail", code: "IO_ERROR" } },
     { at: 0, fault: { kind: "tear", part: 0.5 } },
     { at: 0, fault: { kind: "tear", part: 1 } },
     { at: 1, fault: { kind: "fail", code: "IO_ERROR" } },
@@ -399,6 +435,80 @@ describe("a writer whose disk failed", () => {
     const after: WalOperation = { kind: "delete", id: "again" }
     await reopened.append([after])
     expect(await operations(storage)).toEqual([...seen, after])
+  })
+})
+
+describe("a disk that is full", () => {
+  const put = (id: string, size: number): WalOperation => ({
+    kind: "put",
+    id,
+    fieldsJson: `"${"x".repeat(size)}"`,
+    vector: undefined,
+  })
+
+  test("refuses what does not fit, whole, and goes on once there is room", async () => {
+    const storage = new FaultyStorage()
+    const wal = await WalWriter.create(storage, LOG, NUMBER)
+    const first = put("first", 300_000)
+    await wal.append([first])
+    const { length } = wal
+    // Room for a part of the frame only.
+    storage.capacity = storage.usedBytes + 1000
+    for (let round = 0; round < 2; round++) expect(await refusalCode(wal.append([put("big", 2000)]))).toBe("DISK_FULL")
+    expect(wal.length).toBe(length)
+    // A smaller one still finds room, although there is none to reserve.
+    const small = put("small", 100)
+    await wal.append([small])
+    expect(await operations(storage)).toEqual([first, small])
+    storage.capacity = Number.POSITIVE_INFINITY
+    const later = put("later", 2000)
+    await wal.append([later])
+    expect(await operations(storage)).toEqual([first, small, later])
+    expect(await operations(await storage.crash())).toEqual([first, small, later])
+  })
+
+  test("refuses all of a batch of many frames, and only what shares them", async () => {
+    const storage = new FaultyStorage()
+    const wal = await WalWriter.create(storage, LOG, NUMBER)
+    const before = put("before", 10)
+    await wal.append([before])
+    storage.capacity = storage.usedBytes + 2.5 * FRAME_BYTES
+    const large = Array.from({ length: 4 }, (_, place) => put(`${place}`, FRAME_BYTES - 1000))
+    const results = await Promise.allSettled([wal.append(large), wal.append([put("small", 10)])])
+    expect(results.map(({ status }) => status)).toEqual(["rejected", "fulfilled"])
+    expect((await operations(storage)).map(({ id }) => id)).toEqual(["before", "small"])
+    await wal.close()
+    expect((await operations(await storage.crash())).map(({ id }) => id)).toEqual(["before", "small"])
+  })
+
+  test("at any operation, and wherever the frame tears, takes away what was refused and nothing else", async () => {
+    for (const capacity of [undefined, 40, 150]) {
+      for (let at = 0; at < 12; at++) {
+        for (let seed = 0; seed < 3; seed++) {
+          const storage = new FaultyStorage()
+          const wal = await WalWriter.create(storage, LOG, NUMBER)
+          const random = new Random(seed)
+          if (capacity === undefined) storage.failAt(at, { kind: "fail", code: "DISK_FULL" })
+          const acknowledged: WalOperation[] = []
+          for (let round = 0; round < 8; round++) {
+            if (capacity !== undefined) {
+              storage.capacity = round === at % 8 ? storage.usedBytes + capacity : Number.POSITIVE_INFINITY
+            }
+            const batch = randomBatch(random, `${round}`, 3)
+            try {
+              await wal.append(batch)
+              acknowledged.push(...batch)
+            } catch (error) {
+              expect((error as PrismError).code).toBe("DISK_FULL")
+            }
+            expect(await operations(storage)).toEqual(acknowledged)
+          }
+          if (seed > 1) await wal.close()
+          const left = await storage.crash(seed % 2 === 0 ? undefined : seed)
+          expect(await operations(left), `operation ${at}, seed ${seed}`).toEqual(acknowledged)
+        }
+      }
+    }
   })
 })
 
@@ -464,11 +574,11 @@ test("a log of another number, of a newer version, or none at all, is told by na
   expect(missing.code).toBe("CORRUPT")
   const newer = bytes.slice()
   const view = new DataView(newer.buffer)
-  view.setUint16(4, 2, true)
+  view.setUint16(4, 3, true)
   view.setUint32(28, crc32c(newer.subarray(0, 28)), true)
   const error = await refusal(operations(await holding(newer)))
   expect(error.code).toBe("INCOMPATIBLE_VERSION")
-  expect(error.message).toMatch(/version 2/)
+  expect(error.message).toMatch(/version 3/)
 })
 
 test("a closed writer takes no more, after all that was appended", async () => {

@@ -654,6 +654,16 @@ export class FaultyStorage implements Storage {
       }
       await this.#operation({ kind: "reserve", path }, whole, { isOpen: true })
     }
+    const cut = async (length: number) => {
+      check()
+      const whole = () => {
+        machine.usedBytes -= file.length - length
+        // The port promises that the cut is durable.
+        file.cut(length)
+        end = length
+      }
+      await this.#operation({ kind: "cut", path }, whole, { isOpen: true })
+    }
     const sync = async () => {
       check()
       await this.#operation({ kind: "sync", path }, () => file.sync(), { fail: () => file.failSync(), isOpen: true })
@@ -673,6 +683,7 @@ export class FaultyStorage implements Storage {
       append,
       appendDurably,
       reserve,
+      cut,
       sync,
       close,
       [Symbol.asyncDispose]: close,
