@@ -368,7 +368,7 @@ export class WalReplay implements AsyncIterable<WalEntry> {
   salt: Uint8Array | undefined
   /** Bytes up to the end of the last whole frame; set when everything was read. */
   wholeBytes: number | undefined
-  /** Bytes of the torn frame behind it. */
+  /** Bytes of a torn frame behind it: one that was never acknowledged, or damage to the last one. */
   droppedBytes = 0
   readonly #storage: Storage
   readonly #walNumber: number
@@ -450,12 +450,13 @@ async function readFrame(
   salt: Uint8Array,
 ): Promise<Uint8Array | { readonly tornBytes: number }> {
   const left = file.size - offset
-  const header = left < FRAME_HEADER_BYTES ? undefined : await file.read(offset, FRAME_HEADER_BYTES)
-  const payloadBytes = header && frameLength(salt, offset, header)
-  if (!header || payloadBytes === undefined) {
+  const header = await file.read(offset, Math.min(FRAME_HEADER_BYTES, left))
+  const payloadBytes = left < FRAME_HEADER_BYTES ? undefined : frameLength(salt, offset, header)
+  if (payloadBytes === undefined) {
     const next = await findFrameHeader(file, offset + 1, salt)
     if (next !== undefined) throw damaged(file, offset, next - offset, "a frame's header is wrong and another follows")
     const tornBytes = (await endOfContent(file, offset)) - offset
+    if (tornBytes <= FRAME_HEADER_BYTES && isTornEndMark(salt, offset, header)) return { tornBytes: 0 }
     if (tornBytes <= FRAME_HEADER_BYTES + FRAME_BYTES_MAX) return { tornBytes }
     throw damaged(file, offset, tornBytes, "what is there is larger than any frame")
   }
@@ -469,6 +470,12 @@ async function readFrame(
   if (behind > 0 && payloadBytes > 0) throw damaged(file, offset, end - offset, "a frame's checksum does not match")
   if (behind > 0) throw damaged(file, end, behind, "something follows the end of the log")
   return { tornBytes: payloadBytes > 0 ? end - offset : 0 }
+}
+
+/** Whether these are bytes of an end mark, those that did not arrive as zeros: nobody waited for them. */
+function isTornEndMark(salt: Uint8Array, offset: number, bytes: Uint8Array): boolean {
+  const mark = encodeFrame(salt, offset, [])
+  return bytes.every((byte, place) => byte === 0 || byte === mark[place])
 }
 
 /** Offset behind the last byte from `from` on that is not zero; `from` where there is none. */

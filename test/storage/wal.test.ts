@@ -226,6 +226,22 @@ test.each([2, 3])("a flipped byte of a closed log is CORRUPT, in its last frame 
   }
 })
 
+test("an end mark of which only a part arrived is no torn frame", async () => {
+  const { bytes: open, frames } = await smallLog(4, 5)
+  const { bytes } = (await endings(open))[2]!
+  for (let lost = open.length; lost < bytes.length; lost++) {
+    for (const tail of [
+      bytes.subarray(0, lost),
+      bytes.slice().fill(0, lost),
+      bytes.slice().fill(0, open.length, lost),
+    ]) {
+      const { entries, droppedBytes } = await replay(await holding(tail))
+      expect(entries.map(({ operation }) => operation)).toEqual(frames.flat())
+      expect(droppedBytes).toBe(0)
+    }
+  }
+})
+
 test("what a crash leaves behind the last whole frame is dropped, whatever it is", async () => {
   const { bytes, frames, ends } = await smallLog(5, 4)
   const all = frames.flat()
