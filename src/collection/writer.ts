@@ -67,9 +67,9 @@ const FROZEN_MAX = 2
  *  a document must never be in the log that the next open has no room to replay. */
 const ENGINE_BYTES_MAX = 3 * 1024 * 1024 * 1024
 
-/** A log longer than this is folded at close. Smaller ones are cheaper to replay (text alone at > 20 MB/s) than a tiny
- *  segment is to keep. */
-const CLOSE_CHECKPOINT_BYTES = 4 * 1024 * 1024
+/** A log longer than this is folded at close: it would take the next open 50 ms (text at more than 20 MB/s). A shorter one
+ *  is cheaper to replay than a tiny segment is to keep. */
+const CLOSE_CHECKPOINT_BYTES = 1024 * 1024
 
 /** The one writer of a collection. Writes are applied in the order in which they were called; those that wait together
  *  share one frame of the log and so one sync. Segments are sealed and merged in the background. */
@@ -113,7 +113,8 @@ export class CollectionWriter {
   ): Promise<CollectionWriter> {
     const generations = await Generations.open(name, context, manifest, schema, shape)
     const writer = new CollectionWriter(name, context, schema, shape, generations)
-    writer.#compactor.schedule()
+    // What a crash left waiting. Merges begin with the next seal: a command that writes one document is not to start one.
+    if (generations.frozen.length > 0) writer.#compactor.schedule()
     return writer
   }
 
