@@ -23,6 +23,7 @@ import type { Schema } from "./schema.ts"
 import { SealedSegment } from "./sealed-segment.ts"
 import type { Segment, SegmentShape } from "./segment.ts"
 import type { BuildSource, BuildTask } from "./segment-builder.ts"
+import { segmentPaths, tombstonesPath } from "./segment-files.ts"
 
 /** What a new segment is to be made of: segments of one moment with the documents that were live then. */
 export interface Capture {
@@ -410,7 +411,7 @@ export class Generations {
   async #writeTombstones(segment: SealedSegment, written: string[], live = segment.live): Promise<SegmentEntry> {
     const { storage, directory, createSha256 } = this.#context
     const { entry } = segment
-    const path = `text/${stemOf(entry.id)}.${this.#manifest.generation + 1}.live`
+    const path = tombstonesPath(entry.id, this.#manifest.generation + 1)
     const bytes = encodeTombstones(live.toBytes(), entry.documentCount)
     // What an attempt that failed left there.
     await storage.remove(joinPath(directory, path))
@@ -496,24 +497,11 @@ const IDS_STEP = 1024
 
 const FOLDERS = ["text", "vector"]
 
-/** What the files of a segment are called. */
-export function stemOf(id: number): string {
-  return String(id).padStart(6, "0")
-}
-
 /** The same segment under another id, with the names that its files get. */
 function renamed(entry: SegmentEntry, id: number): SegmentEntry {
-  const stem = stemOf(id)
-  const path = (file: FileEntry, name: string): FileEntry => ({ ...file, path: name })
-  const { text, documents, vector, tombstones } = entry.files
-  return {
-    ...entry,
-    id,
-    files: {
-      text: path(text, `text/${stem}.idx`),
-      documents: path(documents, `text/${stem}.docs`),
-      ...(vector ? { vector: path(vector, `vector/${stem}.hnsw`) } : {}),
-      ...(tombstones ? { tombstones: path(tombstones, `text/${stem}.0.live`) } : {}),
-    },
-  }
+  const paths = { ...segmentPaths(id), tombstones: tombstonesPath(id, 0) }
+  const files = Object.entries(entry.files).map(([kind, file]) => {
+    return [kind, { ...file, path: paths[kind as keyof SegmentEntry["files"]] }]
+  })
+  return { ...entry, id, files: Object.fromEntries(files) as SegmentEntry["files"] }
 }

@@ -6,8 +6,17 @@ import type { CheckedDocument, DocumentChecker } from "./document.ts"
 
 /** Paths of a segment's files, relative to the collection's folder. */
 export function segmentPaths(id: number): { text: string; documents: string; vector: string } {
-  const stem = String(id).padStart(6, "0")
+  const stem = stemOf(id)
   return { text: `text/${stem}.idx`, documents: `text/${stem}.docs`, vector: `vector/${stem}.hnsw` }
+}
+
+/** Path of a segment's deletions as a generation of the manifest names them: each generation may have others. */
+export function tombstonesPath(id: number, generation: number): string {
+  return `text/${stemOf(id)}.${generation}.live`
+}
+
+function stemOf(id: number): string {
+  return String(id).padStart(6, "0")
 }
 
 /** Removes what a build of this segment has written. What cannot be removed, the next start removes. */

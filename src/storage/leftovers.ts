@@ -1,14 +1,6 @@
-import { MANIFEST_NAME, type Manifest } from "./manifest.ts"
 import { joinPath } from "./path.ts"
 import { PINS_DIRECTORY } from "./pins.ts"
 import type { Storage } from "./storage.ts"
-
-/** Paths, relative to the manifest's folder, of the manifest and of every file that it names. */
-export function filesOf(manifest: Manifest): Set<string> {
-  const paths = new Set([MANIFEST_NAME])
-  for (const segment of manifest.segments) for (const file of Object.values(segment.files)) paths.add(file.path)
-  return paths
-}
 
 /** Removes what a process that died left in a folder: every file whose path in it is not in `keep`. Folders stay. Only
  *  the holder of the storage's lock may do this, and only after the manifest was read. Returns what it removed. */
