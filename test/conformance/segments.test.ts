@@ -238,7 +238,7 @@ test("every byte of a live collection's files that is damaged is found, by the n
       expect(["CHECKSUM_MISMATCH", "CORRUPT", "TRUNCATED", "INCOMPATIBLE_VERSION"], `${path}, byte ${at}`).toContain(
         error.code,
       )
-      expect(error.message).toContain(path.slice(path.lastIndexOf("/") + 1))
+      expect(`${error.place}: ${error.message}`).toContain(path.slice(path.lastIndexOf("/") + 1))
     }
     await storage.remove(path)
     await writeWhole(storage, path, bytes)
