@@ -7,7 +7,7 @@ import { truncated } from "./memory-storage.ts"
 import { type Beat, HEARTBEAT_MS, judge, Pulse, parseOwnerFile, type Witness, watchMs } from "./owner-file.ts"
 import { isLockName, joinPath, parentPath, pathNames } from "./path.ts"
 import type { ReadableFile, Storage, StorageEntry, StorageHold, StorageLock, WritableFile } from "./storage.ts"
-import { attempt, systemError } from "./system-error.ts"
+import { attempt } from "./system-error.ts"
 
 export interface LocalStorageOptions {
   readonly create: boolean

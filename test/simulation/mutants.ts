@@ -105,6 +105,7 @@ class Passing implements Storage {
         await sync()
       },
       reserve: (byteLength) => file.reserve(byteLength),
+      cut: (length) => file.cut(length),
       sync,
       close: () => file.close(),
       [Symbol.asyncDispose]: () => file.close(),

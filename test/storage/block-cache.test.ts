@@ -37,7 +37,7 @@ test("calls at the same time share a load, a failed one is not kept, a forgotten
   const cache = new BlockCache(100)
   const source = {}
   let loads = 0
-  let settle = (_: Uint8Array | Error) => {}
+  let settle: (result: Uint8Array | Error) => void = () => {}
   const load = () => {
     loads++
     return new Promise<Uint8Array>((resolve, reject) => {
