@@ -4,7 +4,7 @@ import type { ByteSource } from "../../src/engine/blob.ts"
 import { Engine } from "../../src/engine/engine.ts"
 import { compileQuery, type Query, type QueryProgram, termsOf } from "../../src/engine/query.ts"
 import { combinedStatistics, type IndexField, TextSegment, TextWriter } from "../../src/engine/text-index.ts"
-import { bodyOf } from "../support/blob-bytes.ts"
+import { bodyOf, repairChecksums } from "../support/blob-bytes.ts"
 import { sourceOf } from "../support/bytes-source.ts"
 import { Random } from "../support/random.ts"
 
@@ -293,11 +293,47 @@ test("asking before preparing is a bug that is told, never a wrong answer", asyn
   lazy.close()
 })
 
+/** Where a section is, by its place in the table. */
+function sectionAt(place: number): { offset: number; length: number } {
+  const view = new DataView(bytes.buffer)
+  const entry = 24 + 24 * place
+  return { offset: Number(view.getBigUint64(entry + 8, true)), length: Number(view.getBigUint64(entry + 16, true)) }
+}
+const LAST_SECTION = new DataView(bytes.buffer).getUint16(16, true) - 1
+
+test("forged group keys and filters of ids are refused by the check, or change no answer", async () => {
+  const random = new Random(6)
+  let refused = 0
+  for (let round = 0; round < 45; round++) {
+    // GROUP_ENDS, GROUP_KEYS, ID_FILTER (assembly/text/text-segment.ts)
+    const { offset, length } = sectionAt([1, 2, LAST_SECTION][round % 3] as number)
+    expect(length).toBeGreaterThan(50)
+    const forged = bytes.slice()
+    const at = offset + random.below(length)
+    forged[at] = round % 3 === 2 ? 0 : random.below(256)
+    repairChecksums(forged)
+    let segment: TextSegment | undefined
+    try {
+      segment = await openLazily(sourceOf(forged))
+      await segment.loadAll()
+      segment.check()
+      for (let i = 0; i < 200; i++) {
+        const [id, term] = [idOf(random.below(DOCUMENTS)), word(random)]
+        expect(segment.lastDocument(ID, id)).toBe(resident.lookup(ID, id).at(-1))
+        expect(segment.docFreq(BODY, term)).toBe(resident.docFreq(BODY, term))
+      }
+    } catch (error) {
+      expect(error).toMatchObject({ code: "CORRUPT" })
+      refused++
+    }
+    segment?.close()
+  }
+  expect(refused).toBeGreaterThan(25)
+})
+
 test("of ids that are not there, the filter lets about one in a hundred through", async () => {
   // ID_FILTER stands last (assembly/text/text-segment.ts); everything else of the file cannot be read here.
-  const view = new DataView(bytes.buffer)
-  const entry = 24 + 24 * (view.getUint16(16, true) - 1)
-  const [from, length] = [Number(view.getBigUint64(entry + 8, true)), Number(view.getBigUint64(entry + 16, true))]
+  const { offset: from, length } = sectionAt(LAST_SECTION)
   const terms = DOCUMENTS - DOCUMENTS / 100 + 1
   expect(length).toBe(Math.ceil((terms * 10) / 512) * 64)
   const state = { isOpen: false }
