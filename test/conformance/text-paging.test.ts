@@ -161,6 +161,47 @@ test("the last document of an id is found, and of what is no id nothing", async 
   }
 })
 
+test("ranges of a few terms bring what lies around them", async () => {
+  const random = new Random(8)
+  const ids = Array.from({ length: DOCUMENTS }, (_, doc) => idOf(doc)).toSorted((a, b) => (a < b ? -1 : 1))
+  for (let round = 0; round < 60; round++) {
+    const lazy = await openLazily()
+    const first = random.below(DOCUMENTS)
+    const [lower, upper] = [ids[first], ids[Math.min(first + random.below(1500), DOCUMENTS - 1)]]
+    const bounds = { lower: { term: lower ?? "", inclusive: true }, upper: { term: upper ?? "", inclusive: true } }
+    const program = compileQuery({ kind: "terms", field: ID, ...bounds }, statistics)
+    await lazy.prepare(program)
+    expectSame(lazy, program)
+    lazy.close()
+  }
+})
+
+test("postings over several pages all come", async () => {
+  const random = new Random(9)
+  const own = new Engine()
+  const writer = new TextWriter(own, [{ kind: "term" }, { kind: "text" }])
+  for (let doc = 0; doc < 60_000; doc++) {
+    writer.add([
+      { field: 0, term: `${doc}` },
+      { field: 1, text: "x ".repeat(2 ** random.below(10)) },
+    ])
+  }
+  const whole = writer.seal()
+  const source = sourceOf(whole.readBytes(0, whole.byteLength))
+  const program = compileQuery(
+    { kind: "term", fields: [{ field: 1, weight: 1 }], term: "x", boost: 1 },
+    combinedStatistics([whole], BM25),
+  )
+  const garbage = own.abi.regionAlloc(source.size + 2 * PAGE) >>> 0
+  own.bytes.fill(0xa5, garbage, garbage + source.size + PAGE)
+  own.abi.regionFree(garbage)
+  const lazy = await TextSegment.open(own, source, [{ kind: "term" }, { kind: "text" }])
+  await lazy.prepare(program)
+  expect(lazy.search(program, { k: 50 })).toEqual(whole.search(program, { k: 50 }))
+  // No positions, and of the ids nothing.
+  expect(lazy.residentBytes).toBeLessThan(lazy.byteLength / 4)
+})
+
 test("opening reads a page; a rare word costs a few, however large the segment is", async () => {
   const { source, reads } = counted()
   const lazy = await openLazily(source)
