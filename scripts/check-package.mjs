@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { readmeSteps, readReadme, runSteps } from "./readme.mjs"
+import { readmeSteps, readPage, runSteps } from "./readme.mjs"
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url))
 const BIN = join(ROOT, "node_modules/.bin")
@@ -118,7 +118,7 @@ try {
   mkdirSync(user)
   writeFileSync(join(user, "package.json"), '{ "type": "module", "private": true }\n')
   check("npm install of the package", () => run("npm", ["install", "--no-audit", "--no-fund", tarball], user))
-  const steps = readmeSteps(readReadme())
+  const steps = readmeSteps(readPage("README.md"))
   check("the README's first search, by command line and library", () => {
     if (steps.length < 4) throw new Error("the README has no first search")
     const differences = runSteps(user, steps)

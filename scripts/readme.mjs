@@ -1,6 +1,7 @@
-// The README as a program: its files are written, its commands run and their output compared, so that it stays true.
+// The README, and other pages, as programs: their files are written, their commands run and the output compared, so that
+// they stay true.
 import { spawnSync } from "node:child_process"
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, realpathSync, writeFileSync } from "node:fs"
 import { delimiter, join } from "node:path"
 
 /** @typedef {{ file: string, text: string } | { command: string, output: string }} Step */
@@ -25,15 +26,16 @@ export function readmeSteps(markdown) {
   return steps
 }
 
-/** What differs from run to run. @param {string} text */
+/** Without what differs from run to run, as times do, or with each change of a file format. @param {string} text */
 const settled = (text) =>
   text
+    .replace(/ *\b\d+(\.\d+)? (B|kB|MB)\b/g, " 0 B")
     .replace(/\d+(\.\d+)? ?(ms|s)\b/g, "0 $2")
     .replace(/[0-9a-f]{64}/g, "<sha256>")
     .trimEnd()
 
 /**
- * Does what the text says in a folder that has Prism under node_modules. Returns a sentence for each difference.
+ * Does what the text says in a folder that has Prism under node_modules; the folder is called /home/me in outputs. Returns a sentence for each difference.
  * @param {string} folder
  * @param {Step[]} steps
  * @returns {string[]}
@@ -53,12 +55,14 @@ export function runSteps(folder, steps) {
       encoding: "utf8",
       env: { ...process.env, PATH: path, PRISM_DATA_DIR: undefined, NO_COLOR: "1" },
     })
+    const shown = printed.replaceAll(realpathSync(folder), "/home/me")
     if (status !== 0) differences.push(`$ ${step.command}\nends with exit ${status}:\n${printed}`)
-    else if (settled(printed) !== settled(step.output)) {
-      differences.push(`$ ${step.command}\nprints:\n${printed}\nbut the README says:\n${step.output}`)
+    else if (settled(shown) !== settled(step.output)) {
+      differences.push(`$ ${step.command}\nprints:\n${shown}\nbut the page says:\n${step.output}`)
     }
   }
   return differences
 }
 
-export const readReadme = () => readFileSync(new URL("../README.md", import.meta.url), "utf8")
+/** A page of this repository. @param {string} path */
+export const readPage = (path) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8")

@@ -9,10 +9,11 @@ import {
   writeFileSync,
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterEach, beforeEach, expect, test } from "vitest"
-import { readmeSteps, readReadme, runSteps } from "../scripts/readme.mjs"
+import { readmeSteps, readPage, runSteps } from "../scripts/readme.mjs"
+import { ERROR_CODES } from "../src/base/errors.ts"
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url))
 
@@ -30,11 +31,19 @@ beforeEach(() => {
 
 afterEach(() => rmSync(folder, { recursive: true }))
 
-test("every command of the README prints what the README shows", () => {
-  const steps = readmeSteps(readReadme())
+const PAGES = ["README.md", "docs/storage.md"]
+
+test.each(PAGES)("every command of %s prints what stands there", (page) => {
+  const steps = readmeSteps(readPage(page))
   expect(steps.filter((step) => "command" in step).length).toBeGreaterThan(3)
   expect(steps.filter((step) => "file" in step).length).toBeGreaterThan(1)
   expect(runSteps(folder, steps)).toEqual([])
+})
+
+test("docs/storage.md has every exit code", () => {
+  const codes = [...readPage("docs/storage.md").matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code))
+  const known = new Set([0, ...Object.values(ERROR_CODES).map(({ exit }) => exit)])
+  expect(codes).toEqual([...known].sort((a, b) => a - b))
 })
 
 test("files are written, commands run in order, and a changed or failing output is told", () => {
@@ -46,12 +55,12 @@ test("files are written, commands run in order, and a changed or failing output 
   const differences = runSteps(folder, readmeSteps(markdown))
   expect(readFileSync(join(folder, "a.yaml"), "utf8")).toBe("a: 1\n")
   expect(differences).toHaveLength(2)
-  expect(differences[0]).toContain("$ echo one\nprints:\none\n\nbut the README says:\ntwo\n")
+  expect(differences[0]).toContain("$ echo one\nprints:\none\n\nbut the page says:\ntwo\n")
   expect(differences[1]).toContain("$ false\nends with exit 1")
 })
 
-test("what the README links to is there", () => {
-  const links = [...readReadme().matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, path = ""]) => path)
-  expect(links.length).toBeGreaterThan(3)
-  expect(links.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
+test.each(PAGES)("what %s links to is there", (page) => {
+  const links = [...readPage(page).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, path = ""]) => path)
+  expect(links.length).toBeGreaterThan(1)
+  expect(links.filter((path) => !existsSync(join(ROOT, dirname(page), path)))).toEqual([])
 })
