@@ -101,6 +101,8 @@ interface Reader {
   readonly prism: Prism
   readonly collection: Collection
   readonly state: ReadonlyMap<string, number>
+  /** The collection was deleted or replaced since: it reads what it has open. */
+  isGone: boolean
 }
 
 interface Archive {
@@ -264,7 +266,17 @@ class Simulation {
     quota: number | undefined,
   ): void {
     let states = [known.visible]
-    let failed: Write[] = []
+    let failed: (readonly Write[])[] = []
+    // Each call that failed may have come any part of its way, after those before it.
+    const afterFailed = () =>
+      states.flatMap((state) => {
+        const after = [state]
+        for (const writes of failed) {
+          const last = after.at(-1)
+          after.push(...prefixStates(last, withinQuota(last, writes, quota)).slice(1))
+        }
+        return after
+      })
     let isOpen = known.possible.length > 0
     for (const [place, outcome] of outcomes.entries()) {
       const { writes, isDelete, repeats } = calls[place] as WriteCall
@@ -273,11 +285,11 @@ class Simulation {
       if ("error" in outcome && !isTold) {
         this.#allowFault(outcome.error, "a write")
         // What is refused after an error is not even tried.
-        if (refused !== "READ_ONLY") failed.push(...writes)
+        if (refused !== "READ_ONLY") failed.push(writes)
         isOpen = true
         continue
       }
-      if (failed.length > 0) states = states.flatMap((state) => prefixStates(state, failed))
+      states = afterFailed()
       failed = []
       isOpen = states.length > 1
       const [state] = states
@@ -295,7 +307,7 @@ class Simulation {
       }
       states = states.map((state) => applyWrites(state, withinQuota(state, writes, quota)))
     }
-    if (failed.length > 0) states = states.flatMap((state) => prefixStates(state, failed))
+    states = afterFailed()
     const wasOpen = known.possible.length > 0 && isOpen
     known.possible = isOpen ? [...(wasOpen ? known.possible : []), ...states] : []
     known.visible = states[0]
@@ -377,7 +389,7 @@ class Simulation {
     const storage = this.#options.between?.(process) ?? process
     const prism = await Prism.openStorage(storage, this.#options.runtime, { readOnly: true, tuning: TUNING })
     const collection = (await prism.collection(name)) as Collection
-    const reader = { process, prism, collection, state: await this.#stateOf(collection) }
+    const reader = { process, prism, collection, state: await this.#stateOf(collection), isGone: false }
     this.report.readers++
     this.#readers.push(reader)
     return reader
@@ -411,7 +423,7 @@ class Simulation {
       else if (choice < 5) await this.#checkText(collection, state, this.#versionOf(state))
       else if (choice < 6) await this.#checkVector(collection, state, this.#versionOf(state))
       else if (choice < 7) await this.#checkDocuments("of a reader", collection, state)
-      else if (choice < 8) await collection.verify()
+      else if (choice < 8 && !reader.isGone) await collection.verify()
       else await this.#closeReader()
     } catch (error) {
       this.#allowFault(error, "a reader", fired)
@@ -554,6 +566,7 @@ class Simulation {
   /** A collection is another one now, or, where that failed, it may still be the old one. */
   async #replaced(prism: Prism, name: string, outcome: Outcome<unknown>, what: string, after: State): Promise<void> {
     const known = this.#of(name)
+    for (const reader of this.#readers) if (reader.collection.name === name) reader.isGone = true
     if ("value" in outcome) {
       known.visible = after
       known.possible = []
