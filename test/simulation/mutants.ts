@@ -104,6 +104,7 @@ class Passing implements Storage {
         await file.append(bytes)
         await sync()
       },
+      cut: (length) => file.cut(length),
       reserve: (byteLength) => file.reserve(byteLength),
       cut: (length) => file.cut(length),
       sync,

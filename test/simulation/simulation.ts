@@ -177,6 +177,7 @@ class Simulation {
         else await this.#step(this.#prism)
       }
       await this.#quietly(async () => {
+        this.#machine.capacity = Number.POSITIVE_INFINITY
         await this.#prism?.close()
         this.#process.kill()
         this.#prism = undefined
@@ -775,7 +776,6 @@ class Simulation {
   #limitDisk(): void {
     if (this.#fullUntil === undefined && this.#faultRandom.below(600) === 0) {
       this.report.diskFull++
-      this.#firedCount++ // TEMPORARY until the log survives a full disk
       this.#fullUntil = this.#count + 10 + this.#faultRandom.below(60)
       this.#machine.capacity = this.#machine.usedBytes + this.#faultRandom.below(5000)
       this.#trace.push("  the disk is full")
