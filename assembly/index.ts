@@ -18,10 +18,10 @@ export {
 
 export {
   vectorWriterNew, vectorWriterRow, vectorWriterAdd, vectorWriterExtend, vectorWriterRelink,
-  vectorWriterEnterNewLinks, vectorWriterExtended, vectorWriterBytes, vectorWriterSeal, vectorSegmentOpen,
-  vectorSegmentCheck, vectorRowJson, vectorRowJsonMax, vectorFree,
-  vectorCount, vectorCountAccepted, vectorDimension, vectorMetric, vectorQuery, vectorSearch, vectorResults,
-  vectorScores, vectorOf, vectorJson, vectorJsonText,
+  vectorWriterEnterNewLinks, vectorWriterInsertLost, vectorWriterExtended, vectorWriterBytes, vectorWriterSeal,
+  vectorSegmentOpen, vectorSegmentCheck, vectorRowJson, vectorRowJsonMax, vectorFree, vectorCount,
+  vectorCountAccepted, vectorDimension, vectorMetric, vectorQuery, vectorSearch, vectorResults, vectorScores,
+  vectorOf, vectorJson, vectorJsonText,
 } from "./vector/abi";
 
 // Used inside the module; exported so that every width can be tried.

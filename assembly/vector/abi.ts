@@ -3,7 +3,7 @@ import { docSetAndCount } from "../doc-set";
 import { jsonBytesMax, writeJson } from "./decimal";
 import { dotExact } from "./distance";
 import { addVector, nextRow } from "./build";
-import { beginFrom, enterNewLinks, finish, relink } from "./extend";
+import { beginFrom, enterNewLinks, finish, insertLost, relink } from "./extend";
 import {
   docOrdOf, freeIndex, M_MAX, newIndex, NONE, ordinalOf, VectorIndex, vectorRow, writerBytes,
 } from "./layout";
@@ -32,7 +32,8 @@ export function vectorWriterAdd(index: usize, docOrd: u32): i32 {
 }
 
 /** A writer that begins with the living vectors of a segment; 0 when memory is used up. Then vectorWriterRelink for all
- *  of them, vectorWriterEnterNewLinks for all, and vectorWriterExtended: it cannot be searched before. */
+ *  of them, vectorWriterEnterNewLinks and vectorWriterInsertLost for all, and vectorWriterExtended: it cannot be
+ *  searched before. */
 export function vectorWriterExtend(segment: usize, live: usize, expected: u32): usize {
   return beginFrom(at(segment), live, expected);
 }
@@ -45,6 +46,11 @@ export function vectorWriterRelink(index: usize, segment: usize, from: u32, to: 
 /** Once all have theirs: the new ones among them lead back too. */
 export function vectorWriterEnterNewLinks(index: usize, segment: usize, from: u32, to: u32): void {
   enterNewLinks(at(index), at(segment), from, to);
+}
+
+/** Then: who was left with few links is inserted again. */
+export function vectorWriterInsertLost(index: usize, segment: usize, from: u32, to: u32): void {
+  insertLost(at(index), at(segment), from, to);
 }
 
 export function vectorWriterExtended(index: usize): void {

@@ -228,7 +228,7 @@ export function writeLinks(index: VectorIndex, ordinal: u32, level: u32, keys: u
 }
 
 /** Enters the vector in the rows of all that it links to. */
-export function linkBack(index: VectorIndex, ordinal: u32, level: u32): void {
+function linkBack(index: VectorIndex, ordinal: u32, level: u32): void {
   const offset = linkOffset(index, ordinal, level);
   const links = linkArena(index, level) + offset;
   const linkDistances = distanceArena(index, level) + offset;
@@ -242,7 +242,7 @@ export function linkBack(index: VectorIndex, ordinal: u32, level: u32): void {
 }
 
 /** Adds one link to a row, which stays in the order of keys; a full row is chosen anew. */
-function addLink(index: VectorIndex, from: u32, level: u32, to: u32, distance: f32): void {
+export function addLink(index: VectorIndex, from: u32, level: u32, to: u32, distance: f32): void {
   const offset = linkOffset(index, from, level);
   const links = linkArena(index, level) + offset;
   const linkDistances = distanceArena(index, level) + offset;
@@ -250,8 +250,10 @@ function addLink(index: VectorIndex, from: u32, level: u32, to: u32, distance: f
   if (load<u32>(links + (<usize>(slots - 1) << 2)) == NONE) {
     let slot: u32 = 0;
     while (load<u32>(links + (<usize>slot << 2)) != NONE) slot++;
-    // The newest vector has the highest ordinal: it goes behind those at its distance.
-    for (; slot > 0 && load<f32>(linkDistances + (<usize>(slot - 1) << 2)) > distance; slot--) {
+    const key = keyOf(distance, to);
+    for (; slot > 0; slot--) {
+      const before = <usize>(slot - 1) << 2;
+      if (keyOf(load<f32>(linkDistances + before), load<u32>(links + before)) < key) break;
       const at = <usize>slot << 2;
       store<u32>(links + at, load<u32>(links + at - 4));
       store<f32>(linkDistances + at, load<f32>(linkDistances + at - 4));

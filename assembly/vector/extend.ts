@@ -12,7 +12,7 @@
 // graph, links, level and all.
 import { docSetAdd, docSetCount, docSetHas, docSetLength } from "../doc-set";
 import { regionAlloc, regionFree } from "../region";
-import { chooseLinks, ensureCapacity, ensurePresent, ensureUpper, linkBack, writeLinks } from "./build";
+import { addLink, chooseLinks, ensureCapacity, ensurePresent, ensureUpper, writeLinks } from "./build";
 import {
   COSINE, distanceArena, docOrdOf, factorOf, freeIndex, levelOf, linkArena, linkOffset, newIndex, NONE, slotsAt,
   towerOf, twinOf, VectorIndex, vectorRow,
@@ -35,7 +35,7 @@ import {
 }
 
 /** A writer with the living vectors of a segment, its graph still without links: `relink` all, then `enterNewLinks` of
- *  all, then `finish`. 0 when memory is used up. docOrds become ranks in `live`, `expected` is the writer's. */
+ *  all, then `insertLost` of all, then `finish`. 0 when memory is used up. docOrds become ranks in `live`. */
 export function beginFrom(segment: VectorIndex, live: usize, expected: u32): usize {
   const region = newIndex(segment.dimension, segment.metric, segment.m, segment.efConstruction);
   if (!region) return 0;
@@ -254,12 +254,12 @@ function enterNewLinksAt(index: VectorIndex, segment: VectorIndex, ordinal: u32,
     const other = load<u32>(links + slot);
     if (other == NONE) break;
     if (<u32>load<u16>(index.visited + (<usize>other << 1)) == epoch) continue;
-    enterLink(index, other, level, keyOf(load<f32>(linkDistances + slot), ordinal));
+    enterLink(index, other, level, keyOf(load<f32>(linkDistances + slot), ordinal), false);
   }
 }
 
-/** Puts a link into a row that does not have it yet and is not full. */
-function enterLink(index: VectorIndex, ordinal: u32, level: u32, key: i64): void {
+/** Puts a link into a row that does not have it yet. A full row stays, unless `replaces` its last link. */
+function enterLink(index: VectorIndex, ordinal: u32, level: u32, key: i64, replaces: bool): void {
   const pool = index.pools;
   const slots = slotsAt(index, level);
   const offset = linkOffset(index, ordinal, level);
@@ -273,40 +273,91 @@ function enterLink(index: VectorIndex, ordinal: u32, level: u32, key: i64): void
     if (link == NONE) break;
     putKey(pool, count, keyOf(load<f32>(linkDistances + (<usize>count << 2)), link));
   }
-  if (count == slots) return;
+  if (count == slots) {
+    if (!replaces) return;
+    count--;
+  }
   insertKey(pool, count, slots, key);
   writeLinks(index, ordinal, level, pool, count + 1);
 }
 
-/** At the end: whoever was left without links is inserted again. */
-export function finish(index: VectorIndex): void {
-  for (let ordinal: u32 = 0; ordinal < index.count; ordinal++) {
-    if (originOf(index, ordinal) == NONE) continue;
+// A vector that keeps less than this part of its links has lost its surroundings, not neighbours here and there.
+const LOST_PART: u32 = 4;
+
+/** Once new links are entered: who of the vectors from … to - 1 was left with few links is inserted again, so that no
+ *  small group that survived a large one is cut off. */
+export function insertLost(index: VectorIndex, segment: VectorIndex, from: u32, to: u32): void {
+  for (let ordinal = from; ordinal < to; ordinal++) {
+    const origin = originOf(index, ordinal);
+    if (origin == NONE) continue;
     const level = levelOf(towerOf(index, ordinal));
     for (let at: u32 = 0; at <= level; at++) {
-      if (load<u32>(linkArena(index, at) + linkOffset(index, ordinal, at)) == NONE) linkAnew(index, ordinal, at);
+      const links = linkCount(index, ordinal, at);
+      if (!links || links * LOST_PART < linkCount(segment, origin, at)) linkAnew(index, ordinal, at);
     }
   }
+}
+
+/** At the end: gives back what the extension worked with. */
+export function finish(index: VectorIndex): void {
   regionFree(index.places);
   regionFree(index.origins);
   index.places = index.origins = 0;
 }
 
-/** Links a vector at a level where it has no links, if there is another vector. */
+function linkCount(index: VectorIndex, ordinal: u32, level: u32): u32 {
+  const links = linkArena(index, level) + linkOffset(index, ordinal, level);
+  const slots = slotsAt(index, level);
+  let count: u32 = 0;
+  while (count < slots && load<u32>(links + (<usize>count << 2)) != NONE) count++;
+  return count;
+}
+
+/** Chooses a vector's links at a level among its own and what a search from the entry finds, as at an insertion. */
 function linkAnew(index: VectorIndex, ordinal: u32, level: u32): void {
   const pool = index.pools;
   const q = vectorRow(index, ordinal);
   const scale = factorOf(index, ordinal);
-  const isEntry = index.entry == ordinal;
-  const start = isEntry ? anotherAt(index, ordinal, level) : ordinalOfKey(descendTo(index, q, scale, level));
-  if (start == NONE || start == ordinal) return;
-  putKey(pool, 0, measureOne(index, q, scale, start));
+  let start = ordinalOfKey(descendTo(index, q, scale, level));
+  if (start == ordinal) start = index.entry;
+  if (start == ordinal) start = anotherAt(index, ordinal, level);
+  if (start == NONE) return;
   const epoch = newEpoch(index);
   see(index, ordinal, epoch);
   see(index, start, epoch);
-  const count = searchLevel(index, q, scale, level, pool, 1, index.efConstruction, epoch);
+  const first = measureOne(index, q, scale, start);
+  putKey(pool, 0, first);
+  const own = linkCount(index, ordinal, level);
+  const capacity = max<u32>(index.efConstruction, own + 1);
+  let count: u32 = 1;
+  const offset = linkOffset(index, ordinal, level);
+  const links = linkArena(index, level) + offset;
+  const linkDistances = distanceArena(index, level) + offset;
+  for (let i: usize = 0; i < <usize>own; i++) {
+    const link = load<u32>(links + (i << 2));
+    if (link == start) continue;
+    see(index, link, epoch);
+    insertKey(pool, count, capacity, keyOf(load<f32>(linkDistances + (i << 2)), link));
+    count++;
+  }
+  count = searchLevel(index, q, scale, level, pool, count, capacity, epoch);
   chooseLinks(index, ordinal, level, pool, count);
-  linkBack(index, ordinal, level);
+  for (let slot: usize = 0, end = <usize>slotsAt(index, level); slot < end; slot++) {
+    const other = load<u32>(links + (slot << 2));
+    if (other == NONE) break;
+    if (isLinked(index, other, level, ordinal)) continue;
+    addLink(index, other, level, ordinal, load<f32>(linkDistances + (slot << 2)));
+  }
+  // All of these may have chosen others. Where a search for the vector begins at this level, it is linked in any case.
+  enterLink(index, start, level, keyOf(distanceOfKey(first), ordinal), true);
+}
+
+function isLinked(index: VectorIndex, from: u32, level: u32, to: u32): bool {
+  let at = linkArena(index, level) + linkOffset(index, from, level);
+  for (const end = at + (<usize>slotsAt(index, level) << 2); at < end; at += 4) {
+    if (load<u32>(at) == to) return true;
+  }
+  return false;
 }
 
 /** The first other vector of the graph that reaches up to a level, NONE where there is none. */
