@@ -1,6 +1,6 @@
-// A corpus of any size out of real data, made once as files and then streamed: Debian's packages over and over, each time
-// with another part of their words replaced, and 100-d vectors that are real word vectors with noise. Seeded: the same
-// count gives the same bytes.
+// A corpus of any size out of real data, made once as files and then streamed: Debian's packages over and over, each
+// time with another part of their words replaced, and 100-d vectors that are real word vectors with noise. Seeded: the
+// same count gives the same bytes.
 import { execFileSync } from "node:child_process"
 import { createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { open } from "node:fs/promises"

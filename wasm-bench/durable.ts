@@ -1,12 +1,13 @@
 // Durable writes of single documents, 1 and 32 callers, beside SQLite in WAL mode with synchronous=FULL, in one
 // interleaved run on one file system. Run: npm run bench durable [SECONDS] [ROUNDS] [FOLDER]
 //
-// A caller adds a document and waits until it is durable, then adds the next. Prism: callers in one process, whose writes
-// share a sync; each document is indexed and searchable when it is acknowledged. SQLite (sqlite.py): one transaction a
-// document into a table with a primary key; for 32 callers a process and a connection each, with a busy timeout, as many
-// users do it; then both with its full-text index, FTS5. What one connection does is what it does for any number of
-// callers that take turns. All get the same documents of Debian and make their own JSON of them. After the last answer a
-// process ends with nothing closed; another one opens what is there, counts, and looks at a sample of the documents.
+// A caller adds a document and waits until it is durable, then adds the next. Prism: callers in one process, whose
+// writes share a sync; each document is indexed and searchable when it is acknowledged. SQLite (sqlite.py): one
+// transaction a document into a table with a primary key; for 32 callers a process and a connection each, with a busy
+// timeout, as many users do it; then both with its full-text index, FTS5. What one connection does is what it does for
+// any number of callers that take turns. All get the same documents of Debian and make their own JSON of them. After
+// the last answer a process ends with nothing closed; another one opens what is there, counts, and looks at a sample of
+// the documents.
 import { spawnSync } from "node:child_process"
 import {
   closeSync,

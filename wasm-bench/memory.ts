@@ -1,10 +1,10 @@
-// Resident memory before a collection is loaded, loaded, and after it is closed, three times over: what share comes back,
-// and whether anything creeps. Run: npm run bench memory [COUNT] [--folder DIR]
+// Resident memory before a collection is loaded, loaded, and after it is closed, three times over: what share comes
+// back, and whether anything creeps. Run: npm run bench memory [COUNT] [-- --folder DIR]
 //
-// Needs 500 MB that loading adds, which 600,000 documents of corpus.ts with 100-d vectors give; a folder of
-// `npm run bench million` (--folder build/million-1000000) is one already. Everything is loaded by searches: the graphs
-// by the first vector search, the pages of the text index by a query for each word of a sample of the documents. What
-// the kernel counts as resident is read after forced garbage collections. First the same is done with a few documents in
+// Needs 500 MB that loading adds, which 600,000 documents of corpus.ts with 100-d vectors give; a folder of `npm run
+// bench million` (--folder build/million-1000000) is one already. Everything is loaded by searches: the graphs by the
+// first vector search, the pages of the text index by a query for each word of a sample of the documents. What the
+// kernel counts as resident is read after forced garbage collections. First the same is done with a few documents in
 // memory.
 import { existsSync } from "node:fs"
 import { join, resolve } from "node:path"

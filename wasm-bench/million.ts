@@ -1,9 +1,9 @@
-// A million documents with 100-d vectors: written, opened cold, searched, optimized, each phase in a process of its own.
-// Run: npm run bench million [COUNT] [--phases write,open,search,optimize] [--folder DIR]
+// A million documents with 100-d vectors: written, opened cold, searched, optimized, each phase in a process of its
+// own. Run: npm run bench million [COUNT] [-- --phases write,open,search,optimize --folder DIR]
 //
-// Debian's packages over and over with other words each time, vectors drawn from word vectors with noise (corpus.ts). The
-// folder stays, by default build/million-COUNT, so that single phases can be run again on it. What a million gives is
-// kept in record/. The page cache is dropped where root runs it, else `open` says that it could not.
+// Debian's packages over and over with other words each time, vectors drawn from word vectors with noise (corpus.ts).
+// The folder stays, by default build/million-COUNT, so that single phases can be run again on it. What a million gives
+// is kept in record/. The page cache is dropped where root runs it, else `open` says that it could not.
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { totalmem } from "node:os"
 import { join, resolve } from "node:path"

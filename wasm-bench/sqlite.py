@@ -29,7 +29,8 @@ def insert(database, fts, doc_id, fields):
     # Begun as a writer: of two that read first and then write, one would fail at once instead of waiting.
     database.execute("BEGIN IMMEDIATE")
     database.execute("INSERT INTO documents VALUES (?, ?)", (doc_id, text))
-    database.execute("INSERT INTO words VALUES (?, ?, ?, ?)", (doc_id, fields["title"], fields["text"], fields["section"]))
+    words = (doc_id, fields["title"], fields["text"], fields["section"])
+    database.execute("INSERT INTO words VALUES (?, ?, ?, ?)", words)
     database.execute("COMMIT")
 
 
