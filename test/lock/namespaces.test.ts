@@ -120,7 +120,7 @@ test.skipIf(!isPossible)(
         acknowledged.set(Number(tenure), Math.max(acknowledged.get(Number(tenure)) ?? 0, Number(entry)))
     }
     const tenures = events.filter(([kind]) => kind === "acquired")
-    expect(tenures.map(([, tenure]) => Number(tenure)).sort()).toEqual([1, 2, 3])
+    expect(tenures.map(([, tenure]) => Number(tenure)).sort((a, b) => a - b)).toEqual([1, 2, 3])
     for (const [, tenure, logs] of tenures) {
       const seen = JSON.parse(logs!) as Record<string, number>
       for (const [earlier, entries] of acknowledged) {

@@ -106,7 +106,6 @@ class Passing implements Storage {
       },
       cut: (length) => file.cut(length),
       reserve: (byteLength) => file.reserve(byteLength),
-      cut: (length) => file.cut(length),
       sync,
       close: () => file.close(),
       [Symbol.asyncDispose]: () => file.close(),
