@@ -40,11 +40,16 @@ const engine = new Engine()
 const { segment: resident, bytes } = corpus(engine)
 const statistics = combinedStatistics([resident], BM25)
 
-/** Opens the segment where linear memory holds garbage, so that an answer out of a page that is missing is a wrong one. */
-async function openLazily(source: ByteSource = sourceOf(bytes)): Promise<TextSegment> {
-  const garbage = engine.abi.regionAlloc(bytes.length + 2 * PAGE) >>> 0
-  engine.bytes.fill(0xa5, garbage, garbage + bytes.length + PAGE)
+/** Fills with garbage the place where a blob of `size` bytes will be opened, so that an answer out of a page that is
+ *  missing is a wrong one. The region has as many pages as that of PagedBlob.open, so both are found in the same place. */
+function soil(engine: Engine, size: number): void {
+  const garbage = engine.abi.regionAlloc(size + Math.ceil(size / PAGE) + 64) >>> 0
+  engine.bytes.fill(0xa5, garbage, garbage + size)
   engine.abi.regionFree(garbage)
+}
+
+async function openLazily(source: ByteSource = sourceOf(bytes)): Promise<TextSegment> {
+  soil(engine, source.size)
   return await TextSegment.open(engine, source, FIELDS)
 }
 
@@ -192,9 +197,7 @@ test("postings over several pages all come", async () => {
     { kind: "term", fields: [{ field: 1, weight: 1 }], term: "x", boost: 1 },
     combinedStatistics([whole], BM25),
   )
-  const garbage = own.abi.regionAlloc(source.size + 2 * PAGE) >>> 0
-  own.bytes.fill(0xa5, garbage, garbage + source.size + PAGE)
-  own.abi.regionFree(garbage)
+  soil(own, source.size)
   const lazy = await TextSegment.open(own, source, [{ kind: "term" }, { kind: "text" }])
   await lazy.prepare(program)
   expect(lazy.search(program, { k: 50 })).toEqual(whole.search(program, { k: 50 }))
