@@ -407,6 +407,12 @@ class LocalWritableFile implements WritableFile {
     await attempt("sync", this.path, () => writer.sync())
   }
 
+  async rewrite(bytes: Uint8Array, offset: number): Promise<void> {
+    const writer = this.#open()
+    await this.#assertHeld()
+    await attempt("write", this.path, () => writer.overwrite(bytes, offset))
+  }
+
   async cut(length: number): Promise<void> {
     const writer = this.#open()
     await this.#assertHeld()

@@ -261,6 +261,10 @@ class MemoryWritableFile implements WritableFile {
     this.#check()
   }
 
+  async rewrite(): Promise<void> {
+    this.#check()
+  }
+
   async cut(length: number): Promise<void> {
     this.#check()
     this.#bytes.truncate(length)

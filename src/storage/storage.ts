@@ -106,6 +106,9 @@ export interface WritableFile extends AsyncDisposable {
   /** Cuts the file off after its first `length` bytes, durably, with what was reserved behind them; appends go on from
    *  there. */
   cut(length: number): Promise<void>
+  /** Writes bytes from `offset` on that are there already, over themselves: so the next sync brings them to the disk, also
+   *  where one of an earlier process had failed and given them up. */
+  rewrite(bytes: Uint8Array, offset: number): Promise<void>
   /** Makes durable every byte appended before the call. When it rejects, what was appended since the last sync may be
    *  lost although it can be read now, and another sync must not be trusted: give the file up. */
   sync(): Promise<void>

@@ -130,12 +130,14 @@ export class WalWriter {
   }
 
   /** Goes on with a log after all of it was replayed. Cuts off a torn last frame, and makes durable what replay saw:
-   *  after a killed process, unlike a crash of the machine, the last frame may be whole in memory alone. */
+   *  after a killed process, unlike a crash of the machine, the last frame may be whole in memory alone. Where its sync
+   *  had failed, that page cache takes it for written, and a sync would leave it out: so it is written again, over itself. */
   static async resume(storage: Storage, replay: WalReplay, options: { durable?: boolean } = {}): Promise<WalWriter> {
-    const { salt, wholeBytes } = replay
+    const { salt, wholeBytes, lastFrame } = replay
     assert(salt !== undefined && wholeBytes !== undefined, "a log goes on only after it was replayed to its end")
     const file = await storage.append(replay.path, wholeBytes)
     try {
+      if (lastFrame) await file.rewrite(await storage.read(replay.path, lastFrame), lastFrame.offset)
       await file.sync()
     } catch (error) {
       await file.close()
@@ -368,6 +370,8 @@ export class WalReplay implements AsyncIterable<WalEntry> {
   salt: Uint8Array | undefined
   /** Bytes up to the end of the last whole frame; set when everything was read. */
   wholeBytes: number | undefined
+  /** Where the last whole frame lies, if there is one. */
+  lastFrame: { readonly offset: number; readonly length: number } | undefined
   /** Bytes of a torn frame behind it: one that was never acknowledged, or damage to the last one. */
   droppedBytes = 0
   readonly #storage: Storage
@@ -409,7 +413,9 @@ export class WalReplay implements AsyncIterable<WalEntry> {
         break
       }
       yield { file, payload, offset: offset + FRAME_HEADER_BYTES }
-      offset += FRAME_HEADER_BYTES + payload.length
+      const length = FRAME_HEADER_BYTES + payload.length
+      this.lastFrame = { offset, length }
+      offset += length
     }
     this.wholeBytes = offset
   }

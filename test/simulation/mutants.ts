@@ -105,6 +105,7 @@ class Passing implements Storage {
         await sync()
       },
       cut: (length) => file.cut(length),
+      rewrite: (bytes, offset) => file.rewrite(bytes, offset),
       reserve: (byteLength) => file.reserve(byteLength),
       sync,
       close: () => file.close(),

@@ -173,7 +173,8 @@ class Simulation {
   async run(): Promise<SimulationReport> {
     try {
       while (this.#count < this.#options.operations) {
-        if (!this.#prism) await this.#recover()
+        // What goes on in the background may have met a fault since.
+        if (!this.#prism || this.#process.isDead) await this.#recover()
         else await this.#step(this.#prism)
       }
       await this.#quietly(async () => {

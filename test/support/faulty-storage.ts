@@ -654,6 +654,11 @@ export class FaultyStorage implements Storage {
       }
       await this.#operation({ kind: "reserve", path }, whole, { isOpen: true })
     }
+    const rewrite = async (bytes: Uint8Array, offset: number) => {
+      check()
+      const tear = (part: number) => file.write(offset, bytes.subarray(0, Math.floor(bytes.length * part)))
+      await this.#operation({ kind: "append", path }, () => file.write(offset, bytes), { tear, isOpen: true })
+    }
     const cut = async (length: number) => {
       check()
       const whole = () => {
@@ -684,6 +689,7 @@ export class FaultyStorage implements Storage {
       appendDurably,
       reserve,
       cut,
+      rewrite,
       sync,
       close,
       [Symbol.asyncDispose]: close,
