@@ -183,7 +183,8 @@ async function write(folder: string, count: number): Promise<object> {
       eventLoopDelayMs: eventLoopDelay(),
       searches: searcher.report(),
     })
-    console.log(
+    // Seen at once, unlike the answer.
+    console.error(
       `  ${added} documents after ${seconds().toFixed(1)} s, ${MB(residentBytes())} MB resident, ` +
         `${segment_count} segments, ${pending_segments} pending`,
     )
