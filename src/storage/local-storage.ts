@@ -177,7 +177,11 @@ export class LocalStorage implements Storage {
     this.#lock = held
     this.#beatFromNowOn()
     const assertHeld = async () => await attempt("look at the lock of", place, async () => await held.check())
-    const release = async () => await attempt("unlock", place, () => this.#release(held))
+    const release = async () =>
+      await attempt("unlock", place, async () =>
+        // A folder that goes when it is closed must not stay for the sake of its lock.
+        this.#release(held, { forget: this.#temporary.length > 0 && (await this.#removeEmptyFolders()) }),
+      )
     return { assertHeld, release, [Symbol.asyncDispose]: release }
   }
 

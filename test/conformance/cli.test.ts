@@ -300,13 +300,13 @@ describe("index", () => {
     runtime.input = ['{"id":"d","title":"Screen"}\n']
     await expectOk(runtime.run("document", "import", "-c", "products"))
     const before = await expectOk(runtime.run("document", "export", "-c", "products"))
-    const open = runtime.openStorage
-    runtime.openStorage = async (...args) => {
+    const storage = runtime.directories.get("./data")!
+    runtime.openStorage = async () => {
       runtime.interrupt()
-      return await open.apply(runtime, args)
+      return await Promise.resolve(storage)
     }
     await expectFailure(runtime.run("index", "optimize", "-c", "products"), 130, "Error: Interrupted")
-    runtime.openStorage = open
+    runtime.openStorage = (...args) => FakeRuntime.prototype.openStorage.apply(runtime, args)
     expect(await expectOk(runtime.run("document", "export", "-c", "products"))).toBe(before)
     const { code, stderr } = await runtime.run("index", "optimize", "-c", "products", "--progress")
     expect([code, stderr.trimEnd().split("\n").at(-1)]).toEqual([0, "Optimizing  100%  3 of 3 documents"])
