@@ -5,13 +5,17 @@ import process from "node:process"
 import { write } from "./workload.mjs"
 
 const [name, folder = "", seed, firstVersion] = process.argv.slice(2)
-const { Prism } = await import(`../../dist/runtime-${name}/index.js`)
+const { Prism } = /** @type {any} */ (await import("../../dist/collection/prism.js"))
+const { runtime } = await import(`../../dist/runtime-${name}/runtime.js`)
+/** With every second seed segments are so small that workers seal and merge all the time, also when the kill comes. */
+const tuning = Number(seed) % 2 ? { ramDocuments: 60, mergeFactor: 3 } : {}
 
 /** @param {unknown} message */
 const say = (message) => void writeSync(1, `${JSON.stringify(message)}\n`)
 
 say({ started: process.pid })
-await write(await Prism.open(folder), Number(seed), Number(firstVersion), {
+const prism = await Prism.openStorage(await runtime.openStorage(folder, { create: true }), runtime, { tuning })
+await write(prism, Number(seed), Number(firstVersion), {
   begin: (call, writes) => say({ begin: call, writes }),
   acknowledge: (call) => say({ acknowledge: call }),
 })

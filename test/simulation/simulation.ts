@@ -70,7 +70,7 @@ export class SimulationFailure extends Error {
 
 const COLLECTIONS = ["a", "b", QUOTA_NAME]
 /** Small, so that segments are sealed and merged all the time. */
-const TUNING = { ramDocuments: 30, ramBytes: 48 * 1024, mergeFactor: 3 }
+const TUNING = { ramDocuments: 40, ramBytes: 64 * 1024, mergeFactor: 3 }
 const READERS_MAX = 2
 const ID_COUNT = 40
 const TRACE_LENGTH = 40
@@ -744,6 +744,7 @@ class Simulation {
 
   /** Sees every operation of every process of the machine. */
   #watch(): void {
+    this.#machine.reserveMax = 2048
     this.#machine.turns = () => Math.max(0, this.#turnRandom.below(6) - 2)
     this.#machine.faults = ({ kind, path }) => {
       if (kind === "rename" && path.endsWith("/MANIFEST.tmp")) this.#countBuilds(path)

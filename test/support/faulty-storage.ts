@@ -71,6 +71,8 @@ class Machine {
   /** Bytes of all files together that the disk has room for. */
   capacity = Number.POSITIVE_INFINITY
   usedBytes = 0
+  /** A reservation makes no more room than this: it costs as much here as anything that is written. */
+  reserveMax = Number.POSITIVE_INFINITY
   operationCount = 0
   stopped = false
   owner: FaultyStorage | undefined
@@ -328,6 +330,11 @@ export class FaultyStorage implements Storage {
   /** Bytes that the disk has room for, all files together; more than `usedBytes` once there is room again. */
   set capacity(bytes: number) {
     this.#machine.capacity = bytes
+  }
+
+  /** Bytes that a reservation makes room for at most. */
+  set reserveMax(bytes: number) {
+    this.#machine.reserveMax = bytes
   }
 
   get usedBytes(): number {
@@ -647,9 +654,10 @@ export class FaultyStorage implements Storage {
     const reserve = async (byteLength: number) => {
       check()
       const whole = () => {
-        const more = Math.max(0, end + byteLength - file.length)
+        const to = end + Math.min(byteLength, machine.reserveMax)
+        const more = Math.max(0, to - file.length)
         this.#needRoom(more, path)
-        file.reserve(end + byteLength)
+        file.reserve(to)
         machine.usedBytes += more
       }
       await this.#operation({ kind: "reserve", path }, whole, { isOpen: true })
