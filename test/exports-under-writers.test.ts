@@ -106,8 +106,8 @@ test.each(Object.entries(storages))(
   async (_, open) => {
     await using opened = await open()
     // Without workers: what is built in the background takes turns with the writers here, and so in every run.
-    const createSha256 = runtime.createSha256
-    await using prism = await Prism.openStorage(opened.storage, { createSha256 }, { tuning: TUNING })
+    const withoutWorkers = { createSha256: () => runtime.createSha256() }
+    await using prism = await Prism.openStorage(opened.storage, withoutWorkers, { tuning: TUNING })
     const collection = (await prism.createCollection("c", SCHEMA)) as unknown as Collection
     const history = new History()
     const stop = new AbortController()

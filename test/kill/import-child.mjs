@@ -5,8 +5,10 @@ import process from "node:process"
 import { write } from "./workload.mjs"
 
 const [name, folder = "", seed, firstVersion] = process.argv.slice(2)
-const { Prism } = /** @type {any} */ (await import("../../dist/collection/prism.js"))
-const { runtime } = await import(`../../dist/runtime-${name}/runtime.js`)
+/** @param {string} path */
+const built = async (path) => await import(`../../dist/${path}`)
+const { Prism } = await built("collection/prism.js")
+const { runtime } = await built(`runtime-${name}/runtime.js`)
 /** With every second seed segments are so small that workers seal and merge all the time, also when the kill comes. */
 const tuning = Number(seed) % 2 ? { ramDocuments: 60, mergeFactor: 3 } : {}
 
