@@ -20,6 +20,8 @@ import { dataFile, record } from "./shared-data.ts"
 const CYCLES = 3
 const LOADED_MB_MIN = 500
 const GIVEN_BACK_MIN = 0.95
+/** Garbage collections in a row that free nothing more. */
+const IDLE_ROUNDS = 15
 /** Documents whose words are asked for, each by itself. */
 const SAMPLE = 20_000
 
@@ -34,13 +36,18 @@ interface Cycle {
 
 const MB = (bytes: number) => rounded(bytes / 1e6, 1)
 
+/** What is resident when more collections make it no less: finalizers free what the next collection finds, and the
+ *  runtime gives pages back to the system bit by bit. */
 async function settledBytes(): Promise<number> {
-  // Finalizers run between the collections, and free what the next one finds.
-  for (let round = 0; round < 5; round++) {
+  let least = Number.POSITIVE_INFINITY
+  for (let idle = 0; idle < IDLE_ROUNDS; idle++) {
     globalThis.gc?.()
-    await sleep(50)
+    await sleep(100)
+    const resident = residentBytes()
+    if (resident < least - 1e6) idle = 0
+    least = Math.min(least, resident)
   }
-  return residentBytes()
+  return least
 }
 
 async function sampleWords(folder: string): Promise<string[]> {
