@@ -157,7 +157,7 @@ export class Background {
         return await this.#run(job)
       }
       if (thread.hasEnded && task.kind === "build") {
-        await removeSegmentFiles(this.#storage, task.request.directory, task.request.id)
+        await removeSegmentFiles(this.#storage, task.request.directory, task.request.stem)
       }
       throw abort.signal.aborted ? abort.signal.reason : error
     } finally {

@@ -20,7 +20,6 @@ import type { LogState } from "./generations.ts"
 import { releaseAll } from "./open-segments.ts"
 import { idOf, type WriteOperation } from "./operations.ts"
 import type { Progress } from "./progress.ts"
-import { logPath } from "./ram-segment.ts"
 import { CollectionReader, pinManifest } from "./reader.ts"
 import { type RecallOptions, type RecallReport, sampleRecall } from "./recall.ts"
 import { compareSchemas, parseSchema, type Schema, type VectorBackend } from "./schema.ts"
@@ -356,7 +355,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
         },
       )
       for (const log of logs) {
-        const replay = replayWal(storage, joinPath(directory, logPath(log.walNumber)), log)
+        const replay = replayWal(storage, joinPath(directory, log.path), { walNumber: log.number })
         for await (const _ of replay) options.signal?.throwIfAborted()
         // What was acknowledged is known here, unlike after a crash: its last frame is no torn one.
         if ((replay.wholeBytes ?? 0) < log.bytes) throw cutOff(replay, log)

@@ -13,6 +13,10 @@ export interface CollectionContext {
   readonly background: Background
   /** Blocks and pages that were read lately, of all collections together. */
   readonly cache: BlockCache
+  /** 8 hex digits that no other opening has; see segment-files.ts. */
+  readonly tenure: string
+  /** True where the storage was taken over from an owner that never gave it back: it may only have slept. */
+  readonly isTakeover: boolean
   /** LOCK_LOST once another process has taken the storage over. */
   readonly assertHeld: () => Promise<void>
   /** False while a restore is staged: nobody was promised anything yet, and the checkpoint at its end syncs. */

@@ -5,6 +5,7 @@ import { DocSet } from "../engine/doc-set.ts"
 import { removeLeftovers } from "../storage/leftovers.ts"
 import {
   type FileEntry,
+  type LogEntry,
   MANIFEST_NAME,
   MANIFEST_VERSION,
   type Manifest,
@@ -18,12 +19,12 @@ import { WalWriter } from "../storage/wal.ts"
 import type { CollectionContext } from "./context.ts"
 import { openSegments, pathsOf, releaseAll } from "./open-segments.ts"
 import { prepareOperations } from "./operations.ts"
-import { logPath, RamSegment } from "./ram-segment.ts"
+import { RamSegment } from "./ram-segment.ts"
 import type { Schema } from "./schema.ts"
 import { SealedSegment } from "./sealed-segment.ts"
 import type { Segment, SegmentShape } from "./segment.ts"
 import type { BuildSource, BuildTask } from "./segment-builder.ts"
-import { segmentPaths, tombstonesPath } from "./segment-files.ts"
+import { logPath, segmentPaths, segmentStem, tombstonesPath } from "./segment-files.ts"
 
 /** What a new segment is to be made of: segments of one moment with the documents that were live then. */
 export interface Capture {
@@ -34,8 +35,7 @@ export interface Capture {
 }
 
 /** A log and the bytes of its header and whole frames. */
-export interface LogState {
-  readonly walNumber: number
+export interface LogState extends LogEntry {
   readonly bytes: number
 }
 
@@ -83,12 +83,13 @@ export class Generations {
 
   /** Writes the files of an empty collection into a new directory. */
   static async create(
-    { storage, directory, durable }: Pick<CollectionContext, "storage" | "directory" | "durable">,
+    { storage, directory, durable, tenure }: Pick<CollectionContext, "storage" | "directory" | "durable" | "tenure">,
     schema: string,
   ): Promise<void> {
     for (const folder of ["", ...FOLDERS]) await storage.makeDirectory(joinPath(directory, folder))
-    const log = await WalWriter.create(storage, joinPath(directory, logPath(1)), { walNumber: 1, durable })
-    await log.close()
+    const log = { number: 1, path: logPath(1, tenure) }
+    const file = await WalWriter.create(storage, joinPath(directory, log.path), { walNumber: log.number, durable })
+    await file.close()
     await writeManifest(storage, directory, {
       formatVersion: MANIFEST_VERSION,
       collectionId: toHex(crypto.getRandomValues(new Uint8Array(16))),
@@ -97,7 +98,7 @@ export class Generations {
       schema,
       documentCount: 0,
       nextSegmentId: 1,
-      logs: [1],
+      logs: [log],
       segments: [],
     })
   }
@@ -121,7 +122,11 @@ export class Generations {
     try {
       const log = await WalWriter.resume(storage, last.replay, { durable })
       const state = { manifest, sealed, frozen: rams.slice(0, -1), active: last.ram, log }
-      return new Generations(context, shape, state)
+      const generations = new Generations(context, shape, state)
+      // The owner before may wake up within a write to the log that it knows. Nobody reads what comes behind the end of a
+      // log that another one continues.
+      if (context.isTakeover) await generations.freeze()
+      return generations
     } catch (error) {
       await releaseAll([...sealed, ...rams]).catch(() => undefined)
       throw error
@@ -173,8 +178,8 @@ export class Generations {
 
   /** The logs that wait to be sealed, and the active one. */
   get logs(): readonly LogState[] {
-    const frozen = this.#frozen.map((ram) => ({ walNumber: ram.logNumber, bytes: ram.logBytes }))
-    return [...frozen, { walNumber: this.#active.logNumber, bytes: this.#log.length }]
+    const frozen = this.#frozen.map((ram) => ({ ...ram.log, bytes: ram.logBytes }))
+    return [...frozen, { ...this.#active.log, bytes: this.#log.length }]
   }
 
   /** Keeps the files of the present generation from being removed until the returned function is called. */
@@ -193,19 +198,20 @@ export class Generations {
 
   /** The active segment is full, or to be sealed: begins a new log and a RAM segment for it. */
   async freeze(): Promise<void> {
-    const { storage, directory, durable } = this.#context
-    const walNumber = this.#active.logNumber + 1
-    const path = joinPath(directory, logPath(walNumber))
+    const { storage, directory, durable, tenure } = this.#context
+    const number = this.#active.log.number + 1
+    const entry = { number, path: logPath(number, tenure) }
+    const path = joinPath(directory, entry.path)
     // What an attempt that failed left there.
     await storage.remove(path)
-    const log = await WalWriter.create(storage, path, { walNumber, durable })
+    const log = await WalWriter.create(storage, path, { walNumber: number, durable })
     let ram: RamSegment | undefined
     try {
-      ram = new RamSegment(this.#shape, walNumber, await storage.open(path))
-      await this.#swap({ logs: [...this.#manifest.logs, walNumber] })
+      ram = new RamSegment(this.#shape, entry, await storage.open(path))
+      await this.#swap({ logs: [...this.#manifest.logs, entry] })
     } catch (error) {
       await settleAll([() => log.close(), async () => await ram?.release()]).catch(() => undefined)
-      await this.#discard([logPath(walNumber)])
+      await this.#discard([entry.path])
       throw error
     }
     const full = this.#log
@@ -223,8 +229,8 @@ export class Generations {
     assert(ram, "a segment waits to be sealed")
     return this.#capture([ram], 0, (live) => ({
       kind: "log",
-      path: logPath(ram.logNumber),
-      walNumber: ram.logNumber,
+      path: ram.log.path,
+      walNumber: ram.log.number,
       documentCount: ram.documentCount,
       live,
     }))
@@ -246,10 +252,12 @@ export class Generations {
   ): Capture {
     for (const segment of sources) segment.retain()
     const lives = sources.map((segment) => segment.copyOfLive())
+    const id = this.#nextSegmentId++
     const task: BuildTask = {
       directory: this.#context.directory,
       schema: this.#manifest.schema,
-      id: this.#nextSegmentId++,
+      id,
+      stem: segmentStem(id, this.#context.tenure),
       level,
       sources: lives.map((live, place) => describe(live.toBytes(), place)),
     }
@@ -295,7 +303,9 @@ export class Generations {
       const [oldest] = this.#frozen
       await this.#swap({
         segments: kept.map((segment) => entries.get(segment) ?? segment.entry),
-        logs: isSealed ? this.#manifest.logs.filter((log) => log !== oldest?.logNumber) : this.#manifest.logs,
+        logs: isSealed
+          ? this.#manifest.logs.filter(({ number }) => number !== oldest?.log.number)
+          : this.#manifest.logs,
       })
     } catch (error) {
       await built?.release().catch(() => undefined)
@@ -326,14 +336,14 @@ export class Generations {
    *  active segment is empty and none is frozen. Resolves to the number of documents replaced. */
   async adopt(from: string, entries: readonly SegmentEntry[]): Promise<number> {
     assert(this.#frozen.length === 0 && this.#log.isEmpty, "adopted segments come behind all others")
-    const { storage, directory, cache } = this.#context
+    const { storage, directory, cache, tenure } = this.#context
     const moved: string[] = []
     const opened: SealedSegment[] = []
     const changed = new Map<SealedSegment, DocSet>()
     let replaced = 0
     try {
       for (const entry of entries) {
-        const target = renamed(entry, this.#nextSegmentId++)
+        const target = renamed(entry, this.#nextSegmentId++, tenure)
         for (const kind of Object.keys(entry.files) as (keyof SegmentEntry["files"])[]) {
           const [source, path] = [entry.files[kind] as FileEntry, target.files[kind] as FileEntry]
           await storage.rename(joinPath(from, source.path), joinPath(directory, path.path))
@@ -409,9 +419,9 @@ export class Generations {
   }
 
   async #writeTombstones(segment: SealedSegment, written: string[], live = segment.live): Promise<SegmentEntry> {
-    const { storage, directory, createSha256 } = this.#context
+    const { storage, directory, createSha256, tenure } = this.#context
     const { entry } = segment
-    const path = tombstonesPath(entry.id, this.#manifest.generation + 1)
+    const path = tombstonesPath(entry.id, this.#manifest.generation + 1, tenure)
     const bytes = encodeTombstones(live.toBytes(), entry.documentCount)
     // What an attempt that failed left there.
     await storage.remove(joinPath(directory, path))
@@ -430,7 +440,7 @@ export class Generations {
     for (const folder of FOLDERS) await storage.syncDirectory(joinPath(directory, folder))
   }
 
-  async #swap(change: { segments?: readonly SegmentEntry[]; logs?: readonly number[] }): Promise<void> {
+  async #swap(change: { segments?: readonly SegmentEntry[]; logs?: readonly LogEntry[] }): Promise<void> {
     const { storage, directory, assertHeld } = this.#context
     const segments = change.segments ?? this.#manifest.segments
     const manifest: Manifest = {
@@ -498,8 +508,8 @@ const IDS_STEP = 1024
 const FOLDERS = ["text", "vector"]
 
 /** The same segment under another id, with the names that its files get. */
-function renamed(entry: SegmentEntry, id: number): SegmentEntry {
-  const paths = { ...segmentPaths(id), tombstones: tombstonesPath(id, 0) }
+function renamed(entry: SegmentEntry, id: number, tenure: string): SegmentEntry {
+  const paths = { ...segmentPaths(segmentStem(id, tenure)), tombstones: tombstonesPath(id, 0, tenure) }
   const files = Object.entries(entry.files).map(([kind, file]) => {
     return [kind, { ...file, path: paths[kind as keyof SegmentEntry["files"]] }]
   })

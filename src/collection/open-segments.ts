@@ -6,7 +6,7 @@ import { replayWal, type WalLocation, type WalReplay } from "../storage/wal.ts"
 import type { CollectionContext } from "./context.ts"
 import { DocumentChecker } from "./document.ts"
 import { applyOperations, prepareOperations, replayed, type WriteOperation } from "./operations.ts"
-import { logPath, RamSegment } from "./ram-segment.ts"
+import { RamSegment } from "./ram-segment.ts"
 import type { Schema } from "./schema.ts"
 import { SealedSegment } from "./sealed-segment.ts"
 import type { Segment, SegmentShape } from "./segment.ts"
@@ -34,11 +34,11 @@ export async function openSegments(
     for (const entry of manifest.segments) {
       sealed.push(await SealedSegment.open(storage, directory, entry, shape, cache))
     }
-    for (const [place, number] of manifest.logs.entries()) {
-      const path = joinPath(directory, logPath(number))
-      const ram = new RamSegment(shape, number, await storage.open(path))
+    for (const [place, entry] of manifest.logs.entries()) {
+      const path = joinPath(directory, entry.path)
+      const ram = new RamSegment(shape, entry, await storage.open(path))
       const older = [...sealed, ...logs.map((log) => log.ram)]
-      const log = { ram, replay: replayWal(storage, path, { walNumber: number }) }
+      const log = { ram, replay: replayWal(storage, path, { walNumber: entry.number }) }
       logs.push(log)
       await replay(log, older, new DocumentChecker(schema))
       if (log.replay.droppedBytes > 0 && place < manifest.logs.length - 1) throw cutOff(path, log.replay)
@@ -93,5 +93,5 @@ export async function releaseAll(segments: readonly Segment[]): Promise<void> {
 /** Paths, relative to the collection's folder, of all that a manifest names but itself. */
 export function pathsOf(manifest: Manifest): string[] {
   const files = manifest.segments.flatMap((entry) => Object.values(entry.files).map(({ path }) => path))
-  return [...files, ...manifest.logs.map(logPath)]
+  return [...files, ...manifest.logs.map(({ path }) => path)]
 }

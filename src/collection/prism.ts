@@ -1,3 +1,4 @@
+import { toHex } from "../base/bytes.ts"
 import { assert, type ErrorCode, PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
 import { closest } from "../base/similar.ts"
@@ -54,6 +55,7 @@ export class Prism implements AsyncDisposable {
   readonly #tuning: Tuning
   readonly #background: Background
   readonly #cache = new BlockCache()
+  readonly #tenure = toHex(crypto.getRandomValues(new Uint8Array(4)))
   readonly #open = new Map<string, Collection>()
   /** The last task that each name waits for; see `#inTurn`. */
   readonly #turns = new Map<string, Promise<unknown>>()
@@ -299,6 +301,8 @@ export class Prism implements AsyncDisposable {
       createSha256: this.#runtime.createSha256,
       background: this.#background,
       cache: this.#cache,
+      tenure: this.#tenure,
+      isTakeover: lock?.isTakeover ?? false,
       assertHeld: async () => await lock?.assertHeld(),
       durable,
       tuning: this.#tuning,
@@ -309,7 +313,10 @@ export class Prism implements AsyncDisposable {
   async #stage(schema: Schema): Promise<string> {
     const directory = `${STAGING}/${this.#unique()}`
     try {
-      await Generations.create({ storage: this.#storage, directory, durable: false }, schema.source)
+      await Generations.create(
+        { storage: this.#storage, directory, durable: false, tenure: this.#tenure },
+        schema.source,
+      )
       return directory
     } catch (error) {
       await this.#discard(directory)

@@ -3,6 +3,7 @@ import type { Engine } from "../engine/engine.ts"
 import { TextWriter } from "../engine/text-index.ts"
 import { VectorWriter } from "../engine/vector-index.ts"
 import type { StoredDocument } from "../storage/document-store.ts"
+import type { LogEntry } from "../storage/manifest.ts"
 import type { ReadableFile } from "../storage/storage.ts"
 import { decodeWalDocument, readWalDocument, type WalLocation } from "../storage/wal.ts"
 import type { Tuning } from "./context.ts"
@@ -17,7 +18,7 @@ export class RamSegment extends Segment {
   readonly text: TextWriter
   readonly vector: VectorWriter | undefined
   readonly live: DocSet
-  readonly logNumber: number
+  readonly log: LogEntry
   readonly paths: readonly string[]
   /** Bytes of stored fields so far, in UTF-16 units, and of vectors. */
   storedBytes = 0
@@ -25,19 +26,19 @@ export class RamSegment extends Segment {
   logBytes = 0
   readonly #engine: Engine
   readonly #dimension: number
-  readonly #log: ReadableFile
+  readonly #file: ReadableFile
   /** Where each document stands in the log; doubled when full. At most Tuning.ramDocuments entries. */
   #offsets = new Float64Array(1024)
   #lengths = new Uint32Array(1024)
 
-  /** `log` is the file that the locations of `add` point into; the segment closes it. */
-  constructor(shape: SegmentShape, logNumber: number, log: ReadableFile) {
+  /** `file` is the log that the locations of `add` point into; the segment closes it. */
+  constructor(shape: SegmentShape, log: LogEntry, file: ReadableFile) {
     super()
-    this.logNumber = logNumber
-    this.paths = [logPath(logNumber)]
+    this.log = log
+    this.paths = [log.path]
     this.#engine = shape.engine
     this.#dimension = shape.vector?.dimension ?? 0
-    this.#log = log
+    this.#file = file
     this.text = new TextWriter(shape.engine, shape.fields)
     this.vector = shape.vector && new VectorWriter(shape.engine, { ...shape.vector, graph: false })
     this.live = DocSet.create(shape.engine, 1024)
@@ -92,7 +93,7 @@ export class RamSegment extends Segment {
   }
 
   async stored(docOrd: number): Promise<StoredDocument> {
-    return await readWalDocument(this.#log, this.#location(docOrd))
+    return await readWalDocument(this.#file, this.#location(docOrd))
   }
 
   async *scan(accept: DocSet): AsyncIterable<StoredDocument & { docOrd: number }> {
@@ -102,12 +103,12 @@ export class RamSegment extends Segment {
       const start = this.#offset(docOrd)
       let end = docOrd + 1
       while (end < count && this.#offset(end) + this.#length(end) - start <= SCAN_BYTES) end++
-      const bytes = await this.#log.read(start, this.#offset(end - 1) + this.#length(end - 1) - start)
+      const bytes = await this.#file.read(start, this.#offset(end - 1) + this.#length(end - 1) - start)
       for (; docOrd < end; docOrd++) {
         if (!accept.has(docOrd)) continue
         const location = this.#location(docOrd)
         const at = location.offset - start
-        yield { docOrd, ...decodeWalDocument(this.#log, location, bytes.subarray(at, at + location.length)) }
+        yield { docOrd, ...decodeWalDocument(this.#file, location, bytes.subarray(at, at + location.length)) }
       }
     }
   }
@@ -116,7 +117,7 @@ export class RamSegment extends Segment {
     this.text.close()
     this.vector?.close()
     this.live.close()
-    await this.#log.close()
+    await this.#file.close()
   }
 
   #location(docOrd: number): WalLocation {
@@ -135,9 +136,4 @@ export class RamSegment extends Segment {
 /** What a document counts against Tuning.ramBytes: UTF-16 units of its fields and 4 bytes a vector component. */
 export function documentBytes(document: { fieldsJson: string; vector: Float32Array | undefined }): number {
   return document.fieldsJson.length + (document.vector?.length ?? 0) * 4
-}
-
-/** Name of a log in the collection's folder. */
-export function logPath(logNumber: number): string {
-  return `wal-${String(logNumber).padStart(6, "0")}.log`
 }

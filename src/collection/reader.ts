@@ -68,7 +68,7 @@ export class CollectionReader {
   ): Promise<CollectionReader | undefined> {
     try {
       const { sealed, logs } = await openSegments(name, context, pinned.manifest, schema, shape)
-      const states = logs.map(({ ram, replay }) => ({ walNumber: ram.logNumber, bytes: replay.wholeBytes ?? 0 }))
+      const states = logs.map(({ ram, replay }) => ({ ...ram.log, bytes: replay.wholeBytes ?? 0 }))
       return new CollectionReader(name, pinned, [...sealed, ...logs.map(({ ram }) => ram)], states)
     } catch (error) {
       await pinned.pin?.release()

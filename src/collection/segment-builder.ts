@@ -21,8 +21,10 @@ export interface BuildTask {
   readonly directory: string
   /** The schema's text, as the manifest has it. */
   readonly schema: string
-  /** Of the new segment; no file may have its name. */
+  /** Of the new segment. */
   readonly id: number
+  /** What its files' names begin with; there are none such. */
+  readonly stem: string
   readonly level: number
   /** Oldest first. They do not change while they are read. */
   readonly sources: readonly BuildSource[]
@@ -72,7 +74,7 @@ export async function buildSegment(
   try {
     return await new SegmentBuild(storage, createSha256, task, options, sources).run()
   } catch (error) {
-    await removeSegmentFiles(storage, task.directory, task.id)
+    await removeSegmentFiles(storage, task.directory, task.stem)
     throw error
   }
 }
@@ -118,7 +120,7 @@ class SegmentBuild {
 
   /** Documents and text index. Counts how many vectors there may be on the way. */
   async #buildText(): Promise<{ text: FileEntry; documents: FileEntry; vectorCountMax: number }> {
-    const paths = segmentPaths(this.#task.id)
+    const paths = segmentPaths(this.#task.stem)
     const writer = new TextWriter(this.#engine, indexFields(this.#schema))
     const checker = new DocumentChecker(this.#schema)
     let vectorCountMax = 0
@@ -179,7 +181,7 @@ class SegmentBuild {
     if (writer.count === 0) return undefined
     const sealed = writer.seal()
     writer.close()
-    const file = await this.#write(segmentPaths(this.#task.id).vector, sealed)
+    const file = await this.#write(segmentPaths(this.#task.stem).vector, sealed)
     const { count } = sealed
     sealed.close()
     return { file, count }

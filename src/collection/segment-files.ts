@@ -4,24 +4,35 @@ import { joinPath } from "../storage/path.ts"
 import type { Storage } from "../storage/storage.ts"
 import type { CheckedDocument, DocumentChecker } from "./document.ts"
 
+// The names of new files hold the tenure of the writer that makes them, 8 hex digits that no other opening of the
+// collection has: a writer that was thought dead and wakes up cannot meet its successor at any name.
+
+/** What the names of a segment's files begin with. */
+export function segmentStem(id: number, tenure: string): string {
+  return `${padded(id)}-${tenure}`
+}
+
 /** Paths of a segment's files, relative to the collection's folder. */
-export function segmentPaths(id: number): { text: string; documents: string; vector: string } {
-  const stem = stemOf(id)
+export function segmentPaths(stem: string): { text: string; documents: string; vector: string } {
   return { text: `text/${stem}.idx`, documents: `text/${stem}.docs`, vector: `vector/${stem}.hnsw` }
 }
 
 /** Path of a segment's deletions as a generation of the manifest names them: each generation may have others. */
-export function tombstonesPath(id: number, generation: number): string {
-  return `text/${stemOf(id)}.${generation}.live`
+export function tombstonesPath(id: number, generation: number, tenure: string): string {
+  return `text/${segmentStem(id, tenure)}.${generation}.live`
 }
 
-function stemOf(id: number): string {
-  return String(id).padStart(6, "0")
+export function logPath(number: number, tenure: string): string {
+  return `wal-${padded(number)}-${tenure}.log`
+}
+
+function padded(number: number): string {
+  return String(number).padStart(6, "0")
 }
 
 /** Removes what a build of this segment has written. What cannot be removed, the next start removes. */
-export async function removeSegmentFiles(storage: Storage, directory: string, id: number): Promise<void> {
-  for (const path of Object.values(segmentPaths(id))) {
+export async function removeSegmentFiles(storage: Storage, directory: string, stem: string): Promise<void> {
+  for (const path of Object.values(segmentPaths(stem))) {
     await storage.remove(joinPath(directory, path)).catch(() => undefined)
   }
 }

@@ -182,7 +182,7 @@ export class LocalStorage implements Storage {
         // A folder that goes when it is closed must not stay for the sake of its lock.
         this.#release(held, { forget: this.#temporary.length > 0 && (await this.#removeEmptyFolders()) }),
       )
-    return { assertHeld, release, [Symbol.asyncDispose]: release }
+    return { isTakeover: held.isTakeover, assertHeld, release, [Symbol.asyncDispose]: release }
   }
 
   async hold(path: string, content: string): Promise<StorageHold> {

@@ -75,7 +75,11 @@ export async function acquireLock(files: LockFiles, place: string, newNonce: () 
     pulse.attach(await files.make(tokenName(nonce), text))
     const lock = new HeldLock(files, place, pulse)
     try {
-      if ((await contend(files, place, pulse)) && (await lock.beat())) return lock
+      const contended = await contend(files, place, pulse)
+      if (contended && (await lock.beat())) {
+        lock.isTakeover = contended === "taken over"
+        return lock
+      }
     } catch (error) {
       await stepBack(files, pulse).catch(() => undefined)
       throw error
@@ -90,6 +94,8 @@ export class HeldLock {
   readonly #place: string
   readonly #pulse: Pulse
   #state: "held" | "lost" | "released" = "held"
+  /** Whether some owner before was judged dead, and had not released the lock. */
+  isTakeover = false
 
   constructor(files: LockFiles, place: string, pulse: Pulse) {
     this.#files = files
@@ -155,30 +161,31 @@ interface Predecessor {
   readonly file: OwnerFile
 }
 
-/** Makes LOCK one's own. False when another process changed something meanwhile. */
-async function contend(files: LockFiles, place: string, pulse: Pulse): Promise<boolean> {
+/** Makes LOCK one's own, and tells whether somebody held it before who is dead now. Undefined when another process
+ *  changed something meanwhile. */
+async function contend(files: LockFiles, place: string, pulse: Pulse): Promise<"free" | "taken over" | undefined> {
   const token = tokenName(pulse.nonce)
   const first = await files.link(token, LOCK_NAME)
   if (first === "linked" || first === "moved") {
     await files.remove(token)
-    return true
+    return "free"
   }
-  if (first === "gone") return false
+  if (first === "gone") return undefined
   const chain = new Map<string, Predecessor>()
   let name = LOCK_NAME
   let source = token
   for (;;) {
     const found = await files.read(name)
-    if (found === undefined) return false
+    if (found === undefined) return undefined
     const file = parseOwnerFile(found)
     if (!file) throw locked(place, undefined, files.self)
     const { nonce } = file.owner
-    if (chain.has(nonce)) return false
+    if (chain.has(nonce)) return undefined
     const judged = await watch(files, name, file)
-    if (judged === "changed") return false
+    if (judged === "changed") return undefined
     if (judged === "alive") {
       // What one link says holds only while the chain leads there: a contender that steps back is no holder.
-      if ((await pathTo(files, chain, nonce)) === undefined) return false
+      if ((await pathTo(files, chain, nonce)) === undefined) return undefined
       throw locked(place, file.owner, files.self)
     }
     chain.set(nonce, { name, file: judged })
@@ -186,7 +193,7 @@ async function contend(files: LockFiles, place: string, pulse: Pulse): Promise<b
     // While it watched, others may have found it silent.
     if (!pulse.isFresh) pulse.trust(await pulse.beat())
     const linked = await files.link(token, name)
-    if (linked === "gone") return false
+    if (linked === "gone") return undefined
     if (linked === "moved") source = name
     if (linked !== "taken") break
   }
@@ -195,20 +202,20 @@ async function contend(files: LockFiles, place: string, pulse: Pulse): Promise<b
   if (path === undefined) {
     // The root has gone past all of it, so that nobody meets at this name any more.
     if (await isPast(files, chain)) await files.remove(name)
-    return false
+    return undefined
   }
   for (const { owner, beat } of path) {
     const before = chain.get(owner.nonce)!.file.beat
-    if (beat.isHeld && beat.count !== before.count) return false
+    if (beat.isHeld && beat.count !== before.count) return undefined
   }
-  if (!(await files.rename(source, LOCK_NAME))) return false
+  if (!(await files.rename(source, LOCK_NAME))) return undefined
   for (const predecessor of chain.values()) {
     if (predecessor.name !== LOCK_NAME) await files.remove(predecessor.name)
   }
   await files.remove(name)
   // Of attempts that died; others begin anew.
   for (const other of await files.names()) if (other.startsWith(tokenName(""))) await files.remove(other)
-  return true
+  return [...chain.values()].some(({ file }) => file.beat.isHeld) ? "taken over" : "free"
 }
 
 /** The dead owner as it was judged; or "alive"; or "changed" where its file is another by now. */

@@ -1,4 +1,4 @@
-import { decodeUtf8Fatal, encodeUtf8 } from "../base/bytes.ts"
+import { decodeUtf8Fatal, encodeUtf8, toHex } from "../base/bytes.ts"
 import { crc32c } from "../base/crc32c.ts"
 import { PrismError } from "../base/errors.ts"
 import { joinPath, pathNames } from "./path.ts"
@@ -13,7 +13,6 @@ import type { Storage } from "./storage.ts"
 
 export const MANIFEST_NAME = "MANIFEST"
 export const MANIFEST_VERSION = 2
-const TEMPORARY_NAME = `${MANIFEST_NAME}.tmp`
 
 export interface Manifest {
   readonly formatVersion: typeof MANIFEST_VERSION
@@ -29,9 +28,9 @@ export interface Manifest {
   readonly documentCount: number
   /** Every segment id ever given is smaller. */
   readonly nextSegmentId: number
-  /** Numbers of the write-ahead logs that continue these segments, ascending, each continuing the one before. New
-   *  operations go to the last; those before it wait to become segments. */
-  readonly logs: readonly number[]
+  /** The write-ahead logs that continue these segments, each continuing the one before. New operations go to the last;
+   *  those before it wait to become segments. */
+  readonly logs: readonly LogEntry[]
   /** Oldest first. */
   readonly segments: readonly SegmentEntry[]
 }
@@ -53,6 +52,13 @@ export interface SegmentEntry {
   }
 }
 
+export interface LogEntry {
+  /** As the log's own header has it; they ascend. */
+  readonly number: number
+  /** Relative to the folder of the manifest. */
+  readonly path: string
+}
+
 export interface FileEntry {
   /** Relative to the folder of the manifest. */
   readonly path: string
@@ -72,14 +78,17 @@ export async function writeManifest(
   manifest: Manifest,
   beforeRename?: () => Promise<void>,
 ): Promise<void> {
-  const temporary = joinPath(directory, TEMPORARY_NAME)
-  await storage.remove(temporary)
-  {
+  // Another name each time: a writer that was thought dead and wakes up in here must not rename a file of its successor.
+  const temporary = joinPath(directory, `${MANIFEST_NAME}.${toHex(crypto.getRandomValues(new Uint8Array(8)))}.tmp`)
+  try {
     await using file = await storage.create(temporary)
     await file.append(encodeManifest(manifest))
     await file.sync()
+    await beforeRename?.()
+  } catch (error) {
+    await storage.remove(temporary).catch(() => undefined)
+    throw error
   }
-  await beforeRename?.()
   await storage.rename(temporary, joinPath(directory, MANIFEST_NAME))
   // The rename is itself a change of the folder.
   await storage.syncDirectory(directory)
@@ -145,10 +154,11 @@ function findWrong(manifest: Record<string, unknown>): string | undefined {
   if (!/^[0-9a-f]{32}$/.test(String(manifest["collectionId"]))) return "collectionId"
   for (const key of ["committedAt", "schema"]) if (typeof manifest[key] !== "string") return key
   const logs = manifest["logs"]
-  if (!Array.isArray(logs) || logs.length === 0) return "logs"
-  if (!logs.every((log, place) => isCount(log) && (place === 0 || log > logs[place - 1]))) return "logs"
+  if (!Array.isArray(logs) || logs.length === 0 || !logs.every((log) => isObject(log) && isLogEntry(log))) return "logs"
+  if ((logs as LogEntry[]).some(({ number }, place) => place > 0 && number <= logs[place - 1].number)) return "logs"
   if (!Array.isArray(manifest["segments"])) return "segments"
-  const paths = new Set<string>()
+  const paths = new Set<string>((logs as LogEntry[]).map(({ path }) => path))
+  if (paths.size < logs.length) return "logs"
   let live = 0
   for (const [place, segment] of (manifest["segments"] as Record<string, unknown>[]).entries()) {
     const where = `segments[${place}]`
@@ -171,10 +181,17 @@ function findWrong(manifest: Record<string, unknown>): string | undefined {
   return live === manifest["documentCount"] ? undefined : "documentCount"
 }
 
+function isLogEntry({ number, path }: Record<string, unknown>): boolean {
+  return isCount(number) && isPath(path)
+}
+
 function isFileEntry(file: Record<string, unknown>): file is Record<string, unknown> & FileEntry {
   const { path, length, sha256 } = file
-  if (typeof path !== "string" || !isCount(length)) return false
-  if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256)) return false
+  return isPath(path) && isCount(length) && typeof sha256 === "string" && /^[0-9a-f]{64}$/.test(sha256)
+}
+
+function isPath(path: unknown): boolean {
+  if (typeof path !== "string") return false
   try {
     return pathNames(path).length > 0
   } catch {

@@ -115,7 +115,7 @@ export class MemoryStorage implements Storage {
     const assertHeld = async () => {
       if (this.#lock !== lock) throw new PrismError("LOCK_LOST", "this storage has another writer by now")
     }
-    const lock: StorageLock = { release, assertHeld, [Symbol.asyncDispose]: release }
+    const lock: StorageLock = { isTakeover: false, release, assertHeld, [Symbol.asyncDispose]: release }
     this.#lock = lock
     return lock
   }

@@ -117,6 +117,8 @@ export interface WritableFile extends AsyncDisposable {
 }
 
 export interface StorageLock extends AsyncDisposable {
+  /** True where the owner before did not give the lock back: it died, or was silent for too long. */
+  readonly isTakeover: boolean
   /** Resolves while no other process can have taken over, else LOCK_LOST. What was synced before the call is seen by
    *  every later owner: call it after the sync and before the acknowledgement. Cheap while heartbeats are fresh. */
   assertHeld(): Promise<void>

@@ -56,7 +56,7 @@ function built(id: number, length = 1): FromWorker {
   return { kind: "done", result: { id, documentCount: 1, deletedCount: 0, vectorCount: 0, level: 0, files } }
 }
 
-const TASK: BuildTask = { directory: "", schema: "", id: 1, level: 0, sources: [] }
+const TASK: BuildTask = { directory: "", schema: "", id: 1, stem: "000001", level: 0, sources: [] }
 
 class FakeThread {
   readonly listener: TaskWorkerListener
@@ -259,22 +259,22 @@ describe("threads of this runtime", () => {
     const here = new Background({ createSha256 }, storage)
     const task = { directory: "c", schema: SCHEMA, level: 0 }
     const [one, two] = await Promise.all([
-      threads.build({ ...task, id: 1, sources: [log1] }),
-      threads.build({ ...task, id: 2, sources: [log2] }),
+      threads.build({ ...task, id: 1, stem: "000001", sources: [log1] }),
+      threads.build({ ...task, id: 2, stem: "000002", sources: [log2] }),
     ])
-    const inline = await here.build({ ...task, id: 3, sources: [log1] })
+    const inline = await here.build({ ...task, id: 3, stem: "000003", sources: [log1] })
     const hashes = (entry: typeof one) => Object.values(entry?.files ?? {}).map(({ sha256 }) => sha256)
     expect(hashes(one)).toEqual(hashes(inline))
     expect(hashes(one).length).toBe(3)
     if (!one || !two) throw new Error("nothing was built")
     const merge = { ...task, level: 1, sources: [segmentSource(one, new Set([7])), segmentSource(two)] }
-    const merged = await threads.build({ ...merge, id: 4 })
-    expect(hashes(merged)).toEqual(hashes(await here.build({ ...merge, id: 5 })))
+    const merged = await threads.build({ ...merge, id: 4, stem: "000004" })
+    expect(hashes(merged)).toEqual(hashes(await here.build({ ...merge, id: 5, stem: "000005" })))
     if (!merged) throw new Error("nothing was built")
     const request = { directory: "c", schema: SCHEMA, entries: [one, two, merged] }
     expect(await threads.verify(request)).toEqual(await here.verify(request))
     const none = { ...log1, live: liveBits(250, new Set(Array.from({ length: 250 }, (_, place) => place))) }
-    expect(await threads.build({ ...task, id: 6, sources: [none] })).toBe(undefined)
+    expect(await threads.build({ ...task, id: 6, stem: "000006", sources: [none] })).toBe(undefined)
     await threads.close()
     await here.close()
     await storage.close()
@@ -285,7 +285,14 @@ describe("threads of this runtime", () => {
     const { storage, log1 } = await someLogs(folder.path)
     const threads = new Background({ createSha256, startWorker }, storage)
     const here = new Background({ createSha256 }, storage)
-    const task = { directory: "c", schema: SCHEMA, id: 1, level: 0, sources: [{ ...log1, walNumber: 9 }] }
+    const task = {
+      directory: "c",
+      schema: SCHEMA,
+      id: 1,
+      stem: "000001",
+      level: 0,
+      sources: [{ ...log1, walNumber: 9 }],
+    }
     const [there, expected] = [await refusal(threads.build(task)), await refusal(here.build(task))]
     expect(there).toBeInstanceOf(PrismError)
     const parts = ({ code, message, hint, place, problems }: PrismError) => ({ code, message, hint, place, problems })
@@ -343,8 +350,8 @@ describe("threads of this runtime", () => {
       storage,
     )
     const task = { directory: "c", schema: SCHEMA, level: 0, sources: [log1] }
-    expect(await background.build({ ...task, id: 1 })).toMatchObject({ id: 1, documentCount: 247 })
-    expect(await background.build({ ...task, id: 2 })).toMatchObject({ id: 2, documentCount: 247 })
+    expect(await background.build({ ...task, id: 1, stem: "000001" })).toMatchObject({ id: 1, documentCount: 247 })
+    expect(await background.build({ ...task, id: 2, stem: "000002" })).toMatchObject({ id: 2, documentCount: 247 })
     expect(started).toBe(1)
     await background.close()
     await storage.close()

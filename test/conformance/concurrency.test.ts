@@ -228,7 +228,11 @@ test("a file that is gone is damage, named", async () => {
   const collection = await prism.createCollection("c", SCHEMA)
   await collection.add({ id: "a", fields: {} })
   await collection.checkpoint()
-  for (const path of ["text/000001.idx", "text/000001.docs", "wal-000002.log"]) {
+  const named = async (folder: string, wanted: RegExp) => {
+    const { name } = (await storage.list(`collections/c${folder}`)).find((entry) => wanted.test(entry.name)) ?? {}
+    return `${folder}/${name}`.replace(/^\//, "")
+  }
+  for (const path of [await named("/text", /idx$/), await named("/text", /docs$/), await named("", /^wal/)]) {
     await prism.close()
     await storage.rename(`collections/c/${path}`, "staged")
     prism = await Prism.openStorage(storage, runtime)

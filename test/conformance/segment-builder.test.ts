@@ -31,7 +31,7 @@ import {
 const createSha256 = () => runtime.createSha256()
 
 function task(sources: readonly BuildSource[], id: number, level = 0): BuildTask {
-  return { directory: "c", schema: SCHEMA, id, level, sources }
+  return { directory: "c", schema: SCHEMA, id, stem: String(id).padStart(6, "0"), level, sources }
 }
 
 async function build(storage: Storage, sources: readonly BuildSource[], id: number, level = 0): Promise<SegmentEntry> {

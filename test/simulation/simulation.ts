@@ -747,7 +747,7 @@ class Simulation {
     this.#machine.reserveMax = 2048
     this.#machine.turns = () => Math.max(0, this.#turnRandom.below(6) - 2)
     this.#machine.faults = ({ kind, path }) => {
-      if (kind === "rename" && path.endsWith("/MANIFEST.tmp")) this.#countBuilds(path)
+      if (kind === "rename" && /\/MANIFEST\.[0-9a-f]+\.tmp$/.test(path)) this.#countBuilds(path)
       this.report.storageOperations[kind] = (this.report.storageOperations[kind] ?? 0) + 1
       const armed = this.#armed
       if (this.#isCalm || armed?.kind !== kind || armed.skip-- > 0) return undefined

@@ -22,7 +22,10 @@ function manifestOf(generation: number): Manifest {
     schema: 'collection: "products"\ndescription: "\\"checksum\\":\\"00000000\\" é"\n',
     documentCount: 9,
     nextSegmentId: 3,
-    logs: [4, 6],
+    logs: [
+      { number: 4, path: "4.log" },
+      { number: 6, path: "6.log" },
+    ],
     segments: [
       {
         id: 1,
@@ -114,7 +117,11 @@ test("values that no manifest has are CORRUPT although the checksum fits", async
     (manifest) => void (manifest["collectionId"] = "0123"),
     (manifest) => void (manifest["logs"] = "4"),
     (manifest) => void (manifest["logs"] = []),
-    (manifest) => void (manifest["logs"] = [4, 4]),
+    (manifest) => void (manifest["logs"] = [{ number: 4, path: "../4.log" }]),
+    (manifest) => {
+      const [log] = manifest["logs"] as [object]
+      manifest["logs"] = [log, log]
+    },
     (manifest) => void delete manifest["schema"],
     (manifest) => void (manifest["segments"] = {}),
     (manifest) => void (manifest["segments"] = [null]),
@@ -161,7 +168,7 @@ test("after a crash at any operation of a swap there is the old manifest or the 
 })
 
 test("a swap that failed can be tried again", async () => {
-  for (let failAt = 0; failAt < 6; failAt++) {
+  for (let failAt = 0; failAt < 5; failAt++) {
     const disk = new FaultyStorage()
     await writeManifest(disk, "", manifestOf(1))
     disk.failAt(failAt, { kind: "fail", code: "DISK_FULL" })

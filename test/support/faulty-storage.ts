@@ -76,6 +76,8 @@ class Machine {
   operationCount = 0
   stopped = false
   owner: FaultyStorage | undefined
+  /** Whether the last owner died. */
+  isOrphaned = false
   /** Changes of names that may not be on the disk yet, oldest first. */
   changes: NameChange[] = []
 
@@ -366,7 +368,9 @@ export class FaultyStorage implements Storage {
   /** The process dies: its lock and what it holds count no more, every later call of it fails. Nothing else is lost. */
   kill(): void {
     this.#dead = true
-    if (this.#machine.owner === this) this.#machine.owner = undefined
+    if (this.#machine.owner !== this) return
+    this.#machine.owner = undefined
+    this.#machine.isOrphaned = true
   }
 
   /** The machine loses power: what is left, as a machine of its own. Without a seed everything that was not synced is
@@ -377,6 +381,7 @@ export class FaultyStorage implements Storage {
     const random = seed === undefined ? undefined : new Random(seed)
     machine.settle(() => random !== undefined && random.below(2) === 0)
     const left = new Machine()
+    left.isOrphaned = machine.isOrphaned || machine.owner !== undefined
     const copy = (from: Folder, to: Folder) => {
       // By name, so that the same seed always leaves the same.
       const names = new Map(from.durable)
@@ -555,6 +560,8 @@ export class FaultyStorage implements Storage {
       })
     }
     machine.owner = this
+    const { isOrphaned: isTakeover } = machine
+    machine.isOrphaned = false
     const release = async () => {
       if (this.#lock !== lock) return
       this.#lock = undefined
@@ -564,7 +571,7 @@ export class FaultyStorage implements Storage {
       this.#check("", true)
       if (machine.owner !== this) throw new PrismError("LOCK_LOST", "this storage has another writer by now")
     }
-    const lock: StorageLock = { release, assertHeld, [Symbol.asyncDispose]: release }
+    const lock: StorageLock = { isTakeover, release, assertHeld, [Symbol.asyncDispose]: release }
     this.#lock = lock
     return lock
   }
