@@ -53,6 +53,9 @@ interface State {
 export class Generations {
   readonly #context: CollectionContext
   readonly #shape: SegmentShape
+  /** True where a log is to be begun before anything is written: the owner before may wake up within a write to the one
+   *  that it knows. Nobody reads what comes behind the end of a log that another one continues. */
+  isLogInherited: boolean
   #manifest: Manifest
   #sealed: readonly SealedSegment[]
   /** RAM segments that are full, oldest first. */
@@ -73,6 +76,7 @@ export class Generations {
   private constructor(context: CollectionContext, shape: SegmentShape, state: State) {
     this.#context = context
     this.#shape = shape
+    this.isLogInherited = context.isTakeover
     this.#manifest = state.manifest
     this.#sealed = state.sealed
     this.#frozen = state.frozen
@@ -122,11 +126,7 @@ export class Generations {
     try {
       const log = await WalWriter.resume(storage, last.replay, { durable })
       const state = { manifest, sealed, frozen: rams.slice(0, -1), active: last.ram, log }
-      const generations = new Generations(context, shape, state)
-      // The owner before may wake up within a write to the log that it knows. Nobody reads what comes behind the end of a
-      // log that another one continues.
-      if (context.isTakeover) await generations.freeze()
-      return generations
+      return new Generations(context, shape, state)
     } catch (error) {
       await releaseAll([...sealed, ...rams]).catch(() => undefined)
       throw error
@@ -219,6 +219,7 @@ export class Generations {
     this.#frozen = [...this.#frozen, this.#active]
     this.#active = ram
     this.#log = log
+    this.isLogInherited = false
     this.#version++
     await full.close()
   }

@@ -282,6 +282,7 @@ export class CollectionWriter {
    *  segment ends depends on the documents alone. */
   async #frameEnd(items: readonly Item[], first: number): Promise<number> {
     const { tuning } = this.#context
+    if (this.#generations.isLogInherited) await this.#freeze()
     if (this.#generations.log.length > LOG_PER_RAM_BYTES * tuning.ramBytes) await this.#freeze()
     let bytes = 0
     let documents = 0
