@@ -162,6 +162,7 @@ export class Compactor {
         if (this.#sealing === job) this.#sealing = undefined
         else this.#merging = undefined
         await job.capture.release()
+        await this.#generations.swept()
       }
       this.schedule()
     })

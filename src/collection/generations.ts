@@ -406,6 +406,11 @@ export class Generations {
     return replaced
   }
 
+  /** Resolves when the files of segments that nobody reads any more are gone, as far as they may. */
+  async swept(): Promise<void> {
+    await this.#sweeping
+  }
+
   /** Lets go of everything; files that may go now do. */
   async close(): Promise<void> {
     await settleAll([() => this.#log.close(), () => releaseAll(this.segments), () => this.#sweep()])
