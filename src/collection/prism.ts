@@ -84,6 +84,8 @@ export class Prism implements AsyncDisposable {
       lock = await storage.lock()
       for (const folder of [COLLECTIONS, STAGING, TRASH]) await storage.makeDirectory(folder)
       await recoverFolders(storage)
+      // A process that died, or whose sync failed, may have left names that a power cut would still take away.
+      for (const folder of [TRASH, COLLECTIONS]) await storage.syncDirectory(folder)
       return new Prism(storage, runtime, lock, tuning)
     } catch (error) {
       await settleAll([async () => await lock?.release(), () => storage.close()]).catch(() => undefined)
