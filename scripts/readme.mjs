@@ -26,12 +26,13 @@ export function readmeSteps(markdown) {
   return steps
 }
 
-/** Without what differs from run to run, as times do, or with each change of a file format. @param {string} text */
+/** Without what differs from run to run, as times and names of writers do, or with each change of a file format. @param {string} text */
 const settled = (text) =>
   text
     .replace(/ *\b\d+(\.\d+)? (B|kB|MB)\b/g, " 0 B")
     .replace(/\d+(\.\d+)? ?(ms|s)\b/g, "0 $2")
     .replace(/[0-9a-f]{64}/g, "<sha256>")
+    .replace(/(\b\d{6})-[0-9a-f]{8}\b/g, "$1-<writer>")
     .trimEnd()
 
 /**
