@@ -59,6 +59,8 @@ export class Prism implements AsyncDisposable {
   readonly #open = new Map<string, Collection>()
   /** The last task that each name waits for; see `#inTurn`. */
   readonly #turns = new Map<string, Promise<unknown>>()
+  /** Collections that were made, or replaced, by a change that could neither be synced nor undone. */
+  readonly #unsure = new Map<string, unknown>()
   #stagingNumber = 0
   #closing: Promise<void> | undefined
 
@@ -274,6 +276,12 @@ export class Prism implements AsyncDisposable {
 
   async #openToWrite(name: string): Promise<Collection> {
     if (!(await this.#exists(name))) throw await this.#notFound(name)
+    if (this.#unsure.has(name)) {
+      throw new PrismError("READ_ONLY", `it is not sure that the disk knows collection "${name}"`, {
+        hint: "open the data folder again: then it is known",
+        cause: this.#unsure.get(name),
+      })
+    }
     return await Collection.open(name, this.#context(`${COLLECTIONS}/${name}`, { durable: true }))
   }
 
@@ -335,17 +343,24 @@ export class Prism implements AsyncDisposable {
     // A crash between the two renames leaves the old collection in the trash under its name: start-up puts it back.
     const replaced = `${TRASH}/${REPLACED_PREFIX}${name}`
     if (there) await this.#forgetReplaced(name)
+    let isLive = false
     try {
       if (there) await this.#moveDurably(live, replaced)
       await this.#storage.rename(staged, live)
+      isLive = true
+      await this.#storage.syncDirectory(COLLECTIONS)
     } catch (error) {
+      // Nobody may write to what the next power cut may take away.
+      if (isLive) {
+        await this.#storage.rename(live, staged).catch(() => this.#unsure.set(name, error))
+      }
       // Where the old one cannot be put back either, the next start does it; the first error is the one to tell.
       if (there && !(await this.#exists(name).catch(() => true))) {
         await this.#moveDurably(replaced, live).catch(() => undefined)
       }
       throw error
     }
-    await this.#storage.syncDirectory(COLLECTIONS)
+    this.#unsure.delete(name)
     // The new one is live whatever becomes of the old one: what is left of it goes with the next change.
     if (there) await removeReplaced(this.#storage, name, this.#unique()).catch(() => undefined)
   }

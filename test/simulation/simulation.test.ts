@@ -13,6 +13,8 @@ test.each([1, 2, 3, 4])(
   async (seed) => {
     const report = await simulate({ seed, operations: 1500, runtime })
     expect(report.recoveries).toBeGreaterThan(5)
+    expect(report.seals).toBeGreaterThan(20)
+    expect(report.merges).toBeGreaterThan(20)
   },
 )
 

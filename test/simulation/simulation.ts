@@ -2,6 +2,7 @@ import { PrismError } from "../../src/base/errors.ts"
 import type { Collection } from "../../src/collection/collection.ts"
 import { Prism } from "../../src/collection/prism.ts"
 import type { Runtime } from "../../src/runtime.ts"
+import { parentPath } from "../../src/storage/path.ts"
 import type { Storage } from "../../src/storage/storage.ts"
 import {
   CHANGING_OPERATIONS,
@@ -767,11 +768,12 @@ class Simulation {
     if (!bytes) return
     const { segments, logs } = JSON.parse(new TextDecoder().decode(bytes))
     const levels = new Map<number, number>(segments.map((one: { id: number; level: number }) => [one.id, one.level]))
-    const former = this.#manifests.get(path)
+    const folder = parentPath(path)
+    const former = this.#manifests.get(folder)
     const isNew = former && [...levels.keys()].some((id) => !former.segments.has(id))
     if (isNew && logs.length < former.logs) this.report.seals++
     else if (isNew && [...former.segments.keys()].some((id) => !levels.has(id))) this.report.merges++
-    this.#manifests.set(path, { segments: levels, logs: logs.length })
+    this.#manifests.set(folder, { segments: levels, logs: logs.length })
   }
 
   /** Now and then the disk has no room for a while. */
