@@ -3,6 +3,7 @@ import { Prism } from "../src/collection/prism.ts"
 import { MemoryStorage } from "../src/storage/memory-storage.ts"
 import type { Storage } from "../src/storage/storage.ts"
 import { type Fault, FaultyStorage } from "./support/faulty-storage.ts"
+import { refusalCode } from "./support/refusal.ts"
 import { runtime } from "./support/runtime.ts"
 import { collectSink, lines, streamOf } from "./support/streams.ts"
 
@@ -146,4 +147,32 @@ test("a full disk refuses the write and goes on serving what is there", async ()
   // A full disk is a state that clears itself.
   expect(await collection.add({ id: "b", fields: {} })).toMatchObject({ indexed: 1 })
   await prism.close()
+})
+
+test("a collection whose folder could not be synced is taken back: nobody writes to what a power cut may take", async () => {
+  const storage = new FaultyStorage()
+  const prism = await Prism.openStorage(storage, runtime)
+  let failures = 1
+  storage.faults = ({ kind, path }) =>
+    kind === "syncDirectory" && path === "collections" && failures-- > 0
+      ? { kind: "fail", code: "IO_ERROR" }
+      : undefined
+  expect(await refusalCode(prism.createCollection("c", SCHEMA))).toBe("IO_ERROR")
+  expect(await refusalCode(prism.collection("c"))).toBe("COLLECTION_NOT_FOUND")
+  await (await prism.createCollection("c", SCHEMA)).add({ id: "a", fields: { title: "kept" } })
+  const again = await Prism.openStorage(await storage.crash(), runtime)
+  expect(await (await again.collection("c")).get("a")).toMatchObject({ fields: { title: "kept" } })
+  await again.close()
+
+  // Where it cannot be taken back either, it is not written to.
+  const other = new FaultyStorage()
+  const unlucky = await Prism.openStorage(other, runtime)
+  other.faults = ({ kind, path }) => {
+    const isUndone = kind === "rename" && path === "collections/c"
+    return isUndone || (kind === "syncDirectory" && path === "collections")
+      ? { kind: "fail", code: "IO_ERROR" }
+      : undefined
+  }
+  expect(await refusalCode(unlucky.createCollection("c", SCHEMA))).toBe("IO_ERROR")
+  expect(await refusalCode(unlucky.collection("c"))).toBe("READ_ONLY")
 })
