@@ -66,7 +66,10 @@ const list = command({
     const more =
       others.length === 0 ? "" : `, nor ${plural(others.length, "other")} of ${formatCount(collections.length)}`
     throw new PrismError(first.code, `collection "${first.name}" cannot be opened${more}: ${first.message}`, {
-      hint: `look closer with prism collection verify ${first.name}, or restore it with --replace from its last export`,
+      hint:
+        `look closer with prism collection verify ${first.name}` +
+        // What merely may not be read, or is of another version, is not lost.
+        (ERROR_CODES[first.code].exit === 5 ? ", or restore it with --replace from its last export" : ""),
     })
   },
 })

@@ -10,7 +10,7 @@ const optimize = command({
   details: [
     "Merges happen by themselves while a collection is written to. This one makes the smallest files and the fastest " +
       "searches, and is worth its time after the last of many writes. It needs room on the disk for a second copy of the " +
-      "index until it is done. Interrupted, it leaves everything as it was.",
+      "index until it is done. Interrupted, it loses nothing and can be run again.",
   ],
   examples: [
     ["prism index optimize -c products", "after a large import"],

@@ -389,7 +389,7 @@ export class CollectionWriter {
   #quotaExceeded(quota: string, id: string): PrismError {
     return new PrismError("QUOTA_EXCEEDED", `collection "${this.#name}" has its quota of ${quota}`, {
       place: `document "${id}"`,
-      hint: "delete documents, or raise the quota in the schema",
+      hint: "delete documents and optimize, or merge an export into a collection whose schema allows more",
     })
   }
 
