@@ -31,7 +31,7 @@ export const terminal: Terminal = {
   stderrIsTerminal: deno.stderr.isTerminal(),
   get columns() {
     try {
-      return deno.consoleSize().columns
+      return deno.consoleSize().columns || 80
     } catch {
       return 80
     }

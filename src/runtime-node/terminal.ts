@@ -28,7 +28,8 @@ export const terminal: Terminal = {
   stdoutIsTerminal: isatty(1),
   stderrIsTerminal: isatty(2),
   get columns() {
-    return process.stderr.columns ?? process.stdout.columns ?? 80
+    // A terminal that does not know its size says 0.
+    return [process.stderr.columns, process.stdout.columns].find((columns) => columns > 0) ?? 80
   },
   env: (name) => process.env[name],
   onInterrupt(callback) {
