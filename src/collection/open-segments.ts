@@ -17,6 +17,9 @@ export interface OpenSegments {
   readonly logs: readonly { readonly ram: RamSegment; readonly replay: WalReplay }[]
 }
 
+/** What the engine needs for a file besides its bytes: headers, page states, and the rest of a page of 64 KiB. */
+const REGION_BYTES = 128 * 1024
+
 /** Operations that are looked up together while a log is replayed. */
 const REPLAY_STEP = 1024
 
@@ -30,6 +33,8 @@ export async function openSegments(
 ): Promise<OpenSegments> {
   const sealed: SealedSegment[] = []
   const logs: { ram: RamSegment; replay: WalReplay }[] = []
+  const indexes = manifest.segments.flatMap(({ files }) => [files.text, ...(files.vector ? [files.vector] : [])])
+  shape.engine.reserve(indexes.reduce((sum, { length }) => sum + length + REGION_BYTES, 0))
   try {
     for (const entry of manifest.segments) {
       sealed.push(await SealedSegment.open(storage, directory, entry, shape, cache))

@@ -1,6 +1,9 @@
 import type { Abi } from "./generated/abi.ts"
 import { PRISM_WASM_BASE64 } from "./generated/prism-wasm.ts"
 
+/** What the addresses of linear memory reach. */
+const MEMORY_BYTES = 2 ** 32
+
 let compiled: WebAssembly.Module | undefined
 
 /** One instance of the WebAssembly engine with a memory of its own. A collection owns one and drops it when it is
@@ -21,6 +24,12 @@ export class Engine {
   get bytes(): Uint8Array {
     if (this.#bytes.buffer !== this.abi.memory.buffer) this.#bytes = new Uint8Array(this.abi.memory.buffer)
     return this.#bytes
+  }
+
+  /** Makes room for `bytes` at once, where there can be so much. Growing in small steps costs the same in memory that is
+   *  touched, but V8 collects garbage at many of them: for 39 files of a million documents 230 ms. */
+  reserve(bytes: number): void {
+    if (bytes < MEMORY_BYTES) this.abi.regionFree(this.abi.regionReserve(bytes))
   }
 
   /** Bytes of linear memory that open structures hold. */

@@ -1,4 +1,5 @@
 // Threads by node:worker_threads, which Deno and Bun have too, with the same events.
+import { platform, setPriority } from "node:os"
 import { parentPort, Worker } from "node:worker_threads"
 import { assert } from "../base/errors.ts"
 import type { TaskWorker, TaskWorkerListener } from "../runtime.ts"
@@ -35,10 +36,25 @@ export function startThread(url: URL, listener: TaskWorkerListener): TaskWorker 
   }
 }
 
+/** Of a thread that works in the background, as of nice(1): it gets what the threads that answer leave, a tenth of a core
+ *  where they want all. */
+const NICENESS = 10
+
+/** On Linux each thread has a priority of its own; elsewhere it is the process's, and stays. */
+function giveWay(): void {
+  if (platform() !== "linux") return
+  try {
+    setPriority(NICENESS)
+  } catch {
+    // Where that is forbidden the work is done all the same.
+  }
+}
+
 /** The thread that started this one. */
 export function parentThread(): { post(message: unknown): void; listen(callback: (message: unknown) => void): void } {
   const port = parentPort
   assert(port !== null, "worker.ts runs in a thread of its own")
+  giveWay()
   return {
     post: (message) => port.postMessage(message),
     listen: (callback) => void port.on("message", callback),
