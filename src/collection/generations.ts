@@ -34,10 +34,8 @@ export interface Capture {
   release(): Promise<void>
 }
 
-/** A log and the bytes of its header and whole frames. */
-export interface LogState extends LogEntry {
-  readonly bytes: number
-}
+/** A log and how long it is by now. */
+export type LogState = Required<LogEntry>
 
 interface State {
   readonly manifest: Manifest
@@ -119,7 +117,6 @@ export class Generations {
     const pinned = await pinnedFiles(storage, directory)
     await removeLeftovers(storage, directory, new Set([MANIFEST_NAME, ...pathsOf(manifest), ...pinned]))
     const { sealed, logs } = await openSegments(name, context, manifest, schema, shape)
-    for (const { ram, replay } of logs) ram.logBytes = replay.wholeBytes ?? 0
     const rams = logs.map(({ ram }) => ram)
     const last = logs.at(-1)
     assert(last, "a manifest names a log")
@@ -178,8 +175,7 @@ export class Generations {
 
   /** The logs that wait to be sealed, and the active one. */
   get logs(): readonly LogState[] {
-    const frozen = this.#frozen.map((ram) => ({ ...ram.log, bytes: ram.logBytes }))
-    return [...frozen, { ...this.#active.log, bytes: this.#log.length }]
+    return [...this.#frozen.map(endedLog), { ...this.#active.log, length: this.#log.length }]
   }
 
   /** Keeps the files of the present generation from being removed until the returned function is called. */
@@ -205,17 +201,18 @@ export class Generations {
     // What an attempt that failed left there.
     await storage.remove(path)
     const log = await WalWriter.create(storage, path, { walNumber: number, durable })
+    const ended = { ...this.#active.log, length: this.#log.length }
     let ram: RamSegment | undefined
     try {
       ram = new RamSegment(this.#shape, entry, await storage.open(path))
-      await this.#swap({ logs: [...this.#manifest.logs, entry] })
+      await this.#swap({ logs: [...this.#manifest.logs.slice(0, -1), ended, entry] })
     } catch (error) {
       await settleAll([() => log.close(), async () => await ram?.release()]).catch(() => undefined)
       await this.#discard([entry.path])
       throw error
     }
     const full = this.#log
-    this.#active.logBytes = full.length
+    this.#active.log = ended
     this.#frozen = [...this.#frozen, this.#active]
     this.#active = ram
     this.#log = log
@@ -230,8 +227,7 @@ export class Generations {
     assert(ram, "a segment waits to be sealed")
     return this.#capture([ram], 0, (live) => ({
       kind: "log",
-      path: ram.log.path,
-      walNumber: ram.log.number,
+      log: endedLog(ram),
       documentCount: ram.documentCount,
       live,
     }))
@@ -506,6 +502,12 @@ export class Generations {
       if (!(error instanceof PrismError)) throw error
     }
   }
+}
+
+/** The log of a frozen segment. */
+function endedLog({ log: { number, path, length } }: RamSegment): LogState {
+  assert(length !== undefined, "the log of a frozen segment has ended")
+  return { number, path, length }
 }
 
 /** Ids that are looked up together. */

@@ -18,12 +18,11 @@ export class RamSegment extends Segment {
   readonly text: TextWriter
   readonly vector: VectorWriter | undefined
   readonly live: DocSet
-  readonly log: LogEntry
+  /** As the manifest names it; replaced when another one continues it. */
+  log: LogEntry
   readonly paths: readonly string[]
   /** Bytes of stored fields so far, in UTF-16 units, and of vectors. */
   storedBytes = 0
-  /** Bytes of its log, once it takes no more. */
-  logBytes = 0
   readonly #engine: Engine
   readonly #dimension: number
   readonly #file: ReadableFile

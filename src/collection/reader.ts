@@ -25,7 +25,12 @@ export async function pinManifest({ storage, directory }: ReaderContext): Promis
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const manifest = await readManifest(storage, directory)
     const pin = await pinFiles(storage, directory, pathsOf(manifest))
-    if (isSame(manifest, await readManifest(storage, directory))) return { manifest, pin }
+    try {
+      if (isSame(manifest, await readManifest(storage, directory))) return { manifest, pin }
+    } catch (error) {
+      await pin?.release().catch(() => undefined)
+      throw error
+    }
     await pin?.release()
   }
   throw new PrismError("LOCKED", `${directory} changes faster than it can be read`, { place: directory })
@@ -68,7 +73,7 @@ export class CollectionReader {
   ): Promise<CollectionReader | undefined> {
     try {
       const { sealed, logs } = await openSegments(name, context, pinned.manifest, schema, shape)
-      const states = logs.map(({ ram, replay }) => ({ ...ram.log, bytes: replay.wholeBytes ?? 0 }))
+      const states = logs.map(({ ram, replay }) => ({ ...ram.log, length: replay.wholeBytes ?? 0 }))
       return new CollectionReader(name, pinned, [...sealed, ...logs.map(({ ram }) => ram)], states)
     } catch (error) {
       await pinned.pin?.release()

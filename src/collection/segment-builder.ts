@@ -7,7 +7,7 @@ import { TextWriter } from "../engine/text-index.ts"
 import { EXTEND_DEAD_SHARE_MAX, VectorSegment, VectorWriter } from "../engine/vector-index.ts"
 import type { Sha256 } from "../runtime.ts"
 import { DocumentStoreReader, DocumentStoreWriter } from "../storage/document-store.ts"
-import type { FileEntry, SegmentEntry } from "../storage/manifest.ts"
+import type { FileEntry, LogEntry, SegmentEntry } from "../storage/manifest.ts"
 import { joinPath, parentPath } from "../storage/path.ts"
 import type { Storage, WritableFile } from "../storage/storage.ts"
 import { replayWal } from "../storage/wal.ts"
@@ -34,9 +34,7 @@ export interface BuildTask {
 export type BuildSource =
   | {
       readonly kind: "log"
-      /** Relative to the collection's folder. */
-      readonly path: string
-      readonly walNumber: number
+      readonly log: Required<LogEntry>
       readonly documentCount: number
       readonly live: Uint8Array
     }
@@ -255,7 +253,7 @@ class Source {
     this.#source = source
     const { path, documentCount } =
       source.kind === "log"
-        ? source
+        ? { path: source.log.path, documentCount: source.documentCount }
         : { path: source.entry.files.documents.path, documentCount: source.entry.documentCount }
     this.path = joinPath(directory, path)
     this.documentCount = documentCount
@@ -267,7 +265,7 @@ class Source {
     const { live } = this
     if (this.#source.kind === "log") {
       this.vectorCountMax = 0
-      for await (const { puts } of this.#puts(this.#source.walNumber)) {
+      for await (const { puts } of this.#puts(this.#source.log)) {
         for (const { vector } of puts) if (vector.length > 0) this.vectorCountMax++
         yield puts
       }
@@ -287,7 +285,7 @@ class Source {
     shape: { dimension: number; metric: VectorBackend["distance"] },
   ): AsyncGenerator<{ rank: number; vector: Float32Array }, void, undefined> {
     if (this.#source.kind === "log") {
-      for await (const { puts, rank } of this.#puts(this.#source.walNumber)) {
+      for await (const { puts, rank } of this.#puts(this.#source.log)) {
         for (const [place, { vector }] of puts.entries()) {
           if (vector.length === 0) continue
           if (vector.length !== shape.dimension * 4) throw damagedFile(this.path, "holds a vector of another dimension")
@@ -341,10 +339,10 @@ class Source {
   }
 
   /** The live puts of a log, with the rank of the first of each batch. */
-  async *#puts(walNumber: number) {
+  async *#puts({ number, length }: Required<LogEntry>) {
     let docOrd = 0
     let rank = 0
-    const replay = replayWal(this.#storage, this.path, { walNumber })
+    const replay = replayWal(this.#storage, this.path, { walNumber: number, length })
     for await (const all of replay.encodedPuts()) {
       const puts = all.filter((_, place) => this.live.has(docOrd + place))
       docOrd += all.length

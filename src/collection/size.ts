@@ -11,5 +11,5 @@ export function sizeOfFiles(entries: readonly SegmentEntry[]): number {
 }
 
 export function sizeOfLogs(logs: readonly LogState[]): number {
-  return logs.reduce((sum, { bytes }) => sum + bytes, 0)
+  return logs.reduce((sum, { length }) => sum + length, 0)
 }

@@ -57,6 +57,9 @@ export interface LogEntry {
   readonly number: number
   /** Relative to the folder of the manifest. */
   readonly path: string
+  /** Bytes of its header and frames, once another log continues it: every one of them is durable, and none behind them
+   *  was acknowledged. The last log, which grows, has none. */
+  readonly length?: number
 }
 
 export interface FileEntry {
@@ -156,6 +159,7 @@ function findWrong(manifest: Record<string, unknown>): string | undefined {
   const logs = manifest["logs"]
   if (!Array.isArray(logs) || logs.length === 0 || !logs.every((log) => isObject(log) && isLogEntry(log))) return "logs"
   if ((logs as LogEntry[]).some(({ number }, place) => place > 0 && number <= logs[place - 1].number)) return "logs"
+  if ((logs as LogEntry[]).some(({ length }, place) => isCount(length) !== place < logs.length - 1)) return "logs"
   if (!Array.isArray(manifest["segments"])) return "segments"
   const paths = new Set<string>((logs as LogEntry[]).map(({ path }) => path))
   if (paths.size < logs.length) return "logs"

@@ -12,9 +12,10 @@ export class ReadAhead implements ReadableFile {
   #window: Uint8Array = new Uint8Array(0)
   #start = 0
 
-  constructor(file: ReadableFile) {
+  /** `size`: where its end is to be, if not behind all that is there. */
+  constructor(file: ReadableFile, size = file.size) {
     this.path = file.path
-    this.size = file.size
+    this.size = size
     this.#file = file
   }
 

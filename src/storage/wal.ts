@@ -43,6 +43,9 @@ import type { ReadableFile, Storage, WritableFile } from "./storage.ts"
 //   that does follow proves that this one was synced: CORRUPT. Because of salt and offset nothing in a document, no
 //   copied log and no earlier use of the disk can look like a header.
 //
+// Of a log that another one continues the manifest tells the length: all of it was synced before that one began, and what
+// is behind it was never acknowledged, be it whole or torn.
+//
 // Before the writer goes on after a dropped frame or an end mark, the file is cut at the end of the last whole frame,
 // durably. The same after a disk that was full: what was written of the frame is cut off, and the sync of that cut writes
 // again the only page that the frame shares with acknowledged ones, so that nothing rests on the write that failed.
@@ -177,14 +180,16 @@ export class WalWriter {
     })
   }
 
-  /** Waits for what was appended. Twice is fine. */
-  async close(): Promise<void> {
+  /** Waits for what was appended. Twice is fine. `endMark`: false where somebody else may have written behind the end: a
+   *  mark there, and something behind it, is damage. */
+  async close({ endMark = true }: { endMark?: boolean } = {}): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     await this.#draining
     try {
       // Nothing rests on it, so that it need not be synced, nor be there at all.
-      if (this.#durable && !this.#failed && !this.isEmpty) await this.#writeEndMark().catch(() => undefined)
+      const isMarked = endMark && this.#durable && !this.#failed && !this.isEmpty
+      if (isMarked) await this.#writeEndMark().catch(() => undefined)
     } finally {
       await this.#file.close()
     }
@@ -359,9 +364,14 @@ class Batch {
 }
 
 /** Reads a log from its beginning, one frame in memory at a time. Iterate it once, to its end; CORRUPT, with the file and
- *  its bytes, for all but a torn last frame. `walNumber`: what the manifest says. */
-export function replayWal(storage: Storage, path: string, options: { walNumber: number }): WalReplay {
-  return new WalReplay(storage, path, options.walNumber)
+ *  its bytes, for all but a torn last frame. `walNumber`: what the manifest says. `length`: how long it is, where that is
+ *  known: then all of that is whole, and what follows was never acknowledged, whoever wrote it. */
+export function replayWal(
+  storage: Storage,
+  path: string,
+  { walNumber, length }: { walNumber: number; length?: number | undefined },
+): WalReplay {
+  return new WalReplay(storage, path, walNumber, length)
 }
 
 export class WalReplay implements AsyncIterable<WalEntry> {
@@ -376,11 +386,13 @@ export class WalReplay implements AsyncIterable<WalEntry> {
   droppedBytes = 0
   readonly #storage: Storage
   readonly #walNumber: number
+  readonly #length: number | undefined
 
-  constructor(storage: Storage, path: string, walNumber: number) {
+  constructor(storage: Storage, path: string, walNumber: number, length: number | undefined) {
     this.path = path
     this.#storage = storage
     this.#walNumber = walNumber
+    this.#length = length
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<WalEntry, void, undefined> {
@@ -402,20 +414,26 @@ export class WalReplay implements AsyncIterable<WalEntry> {
       throw new PrismError("CORRUPT", `${this.path} is missing`, { place: this.path, hint: RESTORE_HINT })
     }
     await using opened = await this.#storage.open(this.path)
-    const file = new ReadAhead(opened)
+    const length = this.#length
+    if (length !== undefined && opened.size < length) {
+      throw damaged(opened, opened.size, length - opened.size, "they are missing")
+    }
+    const file = new ReadAhead(opened, length)
     const salt = await readHeader(file, this.#walNumber)
     this.salt = salt
     let offset = HEADER_BYTES
     for (;;) {
       const payload = await readFrame(file, offset, salt)
       if (!(payload instanceof Uint8Array)) {
+        if (length !== undefined && offset < length)
+          throw damaged(file, offset, length - offset, "they are no whole frames")
         this.droppedBytes = payload.tornBytes
         break
       }
       yield { file, payload, offset: offset + FRAME_HEADER_BYTES }
-      const length = FRAME_HEADER_BYTES + payload.length
-      this.lastFrame = { offset, length }
-      offset += length
+      const frameBytes = FRAME_HEADER_BYTES + payload.length
+      this.lastFrame = { offset, length: frameBytes }
+      offset += frameBytes
     }
     this.wholeBytes = offset
   }

@@ -40,8 +40,9 @@ class FakeThreads {
   }
 
   seal(name: string, signal?: AbortSignal): Promise<unknown> {
-    const log = { kind: "log", path: "wal", walNumber: 1, documentCount: 0, live: new Uint8Array() } as const
-    return this.background.build({ ...TASK, directory: name, sources: [log] }, { signal })
+    const log = { number: 1, path: "wal", length: 32 }
+    const source = { kind: "log", log, documentCount: 0, live: new Uint8Array() } as const
+    return this.background.build({ ...TASK, directory: name, sources: [source] }, { signal })
   }
 
   merge(name: string, signal?: AbortSignal): Promise<unknown> {

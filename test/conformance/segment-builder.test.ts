@@ -312,7 +312,7 @@ describe("a build that fails", () => {
     for (const [name, source] of logs) {
       const error = await refusal(build(storage, [source], 1))
       expect(error.code, name).toBe("CORRUPT")
-      expect(error.place, name).toContain((source as { path: string }).path)
+      expect(error.place, name).toContain((source as { log: { path: string } }).log.path)
       expect(await segmentFiles(storage)).toEqual([])
     }
   })

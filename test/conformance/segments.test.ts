@@ -4,6 +4,7 @@ import type { Tuning } from "../../src/collection/context.ts"
 import { Prism } from "../../src/collection/prism.ts"
 import type { Progress } from "../../src/index.ts"
 import type { Storage } from "../../src/storage/storage.ts"
+import { replayWal, WalWriter } from "../../src/storage/wal.ts"
 import { FaultyStorage, writeWhole } from "../support/faulty-storage.ts"
 import { LastingStorage } from "../support/lasting-storage.ts"
 import { Random } from "../support/random.ts"
@@ -117,6 +118,49 @@ describe("segments in the background", () => {
     await collection.optimize()
     expect(await files()).toBe(2)
   })
+})
+
+/** A collection of four documents whose owner was thought dead, and writes to its log after another one opened it. */
+async function takenOver(): Promise<{ storage: FaultyStorage; prism: Prism; collection: Collection }> {
+  const disk = new FaultyStorage()
+  const asleep = await open(disk)
+  await add(await asleep.createCollection("c", SCHEMA), 0, 4)
+  disk.kill()
+  const storage = disk.process()
+  const prism = await open(storage)
+  const collection = await prism.collection("c")
+  const path = (await storage.list("collections/c")).find(({ name }) => name.endsWith(".log"))?.name ?? ""
+  // It looked at its lock before it fell asleep, and its write comes now.
+  const replay = replayWal(storage, `collections/c/${path}`, { walNumber: 1 })
+  for await (const _ of replay) continue
+  const late = await WalWriter.resume(storage, replay)
+  await late.append([
+    { kind: "delete", id: "doc-1" },
+    { kind: "put", id: "late", fieldsJson: "{}", vector: undefined },
+  ])
+  return { storage, prism, collection }
+}
+
+test("what an owner that was thought dead still writes is nobody's once its successor has written", async () => {
+  const { storage, collection } = await takenOver()
+  await collection.add(document(4))
+  const expected = [0, 1, 2, 3, 4].map((number) => `doc-${number}`)
+  expect(await ids(collection)).toEqual(expected)
+  storage.kill()
+  await using again = await open(storage.process())
+  const reopened = await again.collection("c")
+  expect(await ids(reopened)).toEqual(expected)
+  await reopened.verify()
+  await reopened.checkpoint()
+  expect(await ids(reopened)).toEqual(expected)
+})
+
+test("what an owner that was thought dead still writes damages nothing where its successor writes nothing", async () => {
+  const { storage, prism } = await takenOver()
+  await prism.close()
+  await using again = await open(storage.process())
+  // A write that was never answered: it came late.
+  expect(await ids(await again.collection("c"))).toEqual(["doc-0", "doc-2", "doc-3", "late"])
 })
 
 describe("opening", () => {

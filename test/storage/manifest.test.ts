@@ -23,7 +23,7 @@ function manifestOf(generation: number): Manifest {
     documentCount: 9,
     nextSegmentId: 3,
     logs: [
-      { number: 4, path: "4.log" },
+      { number: 4, path: "4.log", length: 1234 },
       { number: 6, path: "6.log" },
     ],
     segments: [
@@ -122,6 +122,8 @@ test("values that no manifest has are CORRUPT although the checksum fits", async
       const [log] = manifest["logs"] as [object]
       manifest["logs"] = [log, log]
     },
+    (manifest) => void delete (manifest["logs"] as { length?: number }[])[0]!.length,
+    (manifest) => void ((manifest["logs"] as { length?: number }[])[1]!.length = 32),
     (manifest) => void delete manifest["schema"],
     (manifest) => void (manifest["segments"] = {}),
     (manifest) => void (manifest["segments"] = [null]),

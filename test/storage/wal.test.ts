@@ -581,6 +581,27 @@ test("a log is there after a crash as soon as it was made", async () => {
   expect(await operations(await disk.crash())).toEqual([])
 })
 
+test("a log whose length is known ends there whatever follows, and is damaged where any of it is missing", async () => {
+  const { bytes, frames, ends } = await smallLog(9, 4)
+  for (const [place, length] of [HEADER_BYTES, ...ends].entries()) {
+    for (const behind of [bytes.subarray(length), bytes.subarray(length, length + 20), new Uint8Array(50).fill(7)]) {
+      const storage = await holding(concatBytes([bytes.subarray(0, length), behind]))
+      const seen: WalOperation[] = []
+      for await (const { operation } of replayWal(storage, LOG, { ...NUMBER, length })) seen.push(operation)
+      expect(seen).toEqual(frames.slice(0, place).flat())
+    }
+  }
+  const length = bytes.length
+  const replayOf = async (damaged: Uint8Array) => {
+    for await (const _ of replayWal(await holding(damaged), LOG, { ...NUMBER, length })) continue
+  }
+  for (let cut = HEADER_BYTES; cut < length; cut++) {
+    expect(await refusalCode(replayOf(bytes.subarray(0, cut))), `cut at ${cut}`).toBe("CORRUPT")
+    const zeros = bytes.slice().fill(0, cut)
+    expect(await refusalCode(replayOf(zeros)), `zeros from ${cut} on`).toBe("CORRUPT")
+  }
+})
+
 test("a log of another number, of a newer version, or none at all, is told by name", async () => {
   const { bytes } = await smallLog(8, 1)
   const storage = await holding(bytes)

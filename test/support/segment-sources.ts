@@ -54,7 +54,8 @@ export async function writeLog(
   await using wal = await WalWriter.create(storage, `${directory}/${path}`, { walNumber })
   for (let first = 0; first < operations.length; first += 7) await wal.append(operations.slice(first, first + 7))
   const documentCount = operations.filter(({ kind }) => kind === "put").length
-  return { kind: "log", path, walNumber, documentCount, live: liveBits(documentCount, dead) }
+  const log = { number: walNumber, path, length: wal.length }
+  return { kind: "log", log, documentCount, live: liveBits(documentCount, dead) }
 }
 
 export function segmentSource(entry: SegmentEntry, dead: ReadonlySet<number> = new Set()): BuildSource {
