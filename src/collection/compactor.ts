@@ -1,3 +1,4 @@
+import { PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
 import { vectorBuildBytes } from "../engine/vector-index.ts"
 import type { SegmentEntry } from "../storage/manifest.ts"
@@ -37,7 +38,8 @@ export class Compactor {
   #sealing: Job | undefined
   #merging: Job | undefined
   #optimizing: Promise<void> | undefined
-  #stopped = false
+  #mayMerge = true
+  #maySeal = true
   /** Why the last job did not come about; the next one that does clears it. */
   problem: unknown
 
@@ -49,7 +51,7 @@ export class Compactor {
 
   /** Begins what there is to do. After a failure nothing is tried again until the next call. */
   schedule(): void {
-    if (this.#stopped || this.#generations.uncertain) return
+    if (!this.#mayMerge || this.#generations.uncertain) return
     if (!this.#sealing && this.#generations.frozen.length > 0) this.#startSeal()
     if (this.#merging || this.#optimizing) return
     const { mergeFactor } = this.#context.tuning
@@ -101,18 +103,20 @@ export class Compactor {
     }
   }
 
-  /** Gives up the merge that is running, if any. */
+  /** Gives up the merge that is running, if any; none begins afterwards (CLOSED). */
   async stopMerging(): Promise<void> {
-    this.#stopped = true
-    this.#merging?.abort.abort()
+    this.#mayMerge = false
+    this.#merging?.abort.abort(closedError())
     if (this.#merging) await this.#finish(this.#merging).catch(() => undefined)
   }
 
-  /** Gives up everything. */
+  /** Gives up everything, and nothing begins afterwards (CLOSED): its end would change a manifest that may be another
+   *  writer's by then. */
   async stop(): Promise<void> {
-    this.#stopped = true
+    this.#mayMerge = false
+    this.#maySeal = false
     const jobs = [this.#sealing, this.#merging].filter((job) => job !== undefined)
-    for (const job of jobs) job.abort.abort()
+    for (const job of jobs) job.abort.abort(closedError())
     await settleAll(jobs.map((job) => () => this.#finish(job).catch(() => undefined)))
   }
 
@@ -121,12 +125,14 @@ export class Compactor {
   }
 
   #startSeal(): Job {
+    if (!this.#maySeal) throw closedError()
     const job = this.#start(this.#generations.captureLog())
     this.#sealing = job
     return job
   }
 
   #startMerge(run: Run, onProgress?: (documents: number) => void): Job {
+    if (!this.#mayMerge) throw closedError()
     const entries = this.#generations.sealed.slice(run.first, run.end).map(({ entry }) => entry)
     const job = this.#start(this.#generations.captureRun(run, levelAfter(entries)), onProgress)
     this.#merging = job
@@ -167,6 +173,10 @@ export class Compactor {
       this.schedule()
     })
   }
+}
+
+function closedError(): PrismError {
+  return new PrismError("CLOSED", "the collection is closed", { hint: "open it again" })
 }
 
 /** Text is indexed and written before the vectors are. */

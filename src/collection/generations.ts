@@ -69,7 +69,9 @@ export class Generations {
   readonly #obsolete = new Set<string>()
   /** Files that are read by name in this process, with how many times. */
   readonly #held = new Map<string, number>()
+  /** The last sweep: they come one after another. */
   #sweeping: Promise<void> = Promise.resolve()
+  #isClosed = false
 
   private constructor(context: CollectionContext, shape: SegmentShape, state: State) {
     this.#context = context
@@ -407,9 +409,19 @@ export class Generations {
     await this.#sweeping
   }
 
-  /** Lets go of everything; files that may go now do. */
+  /** Lets go of everything; files that may go now do. None goes after it resolved, whoever holds a segment until then:
+   *  by then the folder may be another collection's, with the same names in it. The next open removes what is left. */
   async close(): Promise<void> {
-    await settleAll([() => this.#log.close(), () => releaseAll(this.segments), () => this.#sweep()])
+    const end = async () => {
+      this.#isClosed = true
+      await this.#sweeping
+    }
+    await settleAll([
+      () => this.#log.close({ endMark: !this.isLogInherited }),
+      () => releaseAll(this.segments),
+      () => this.#sweep(),
+      end,
+    ])
   }
 
   /** Which documents of a segment that holds the members of `lives` alone are live now. The caller closes it. */
@@ -472,7 +484,7 @@ export class Generations {
       const { paths } = segment
       void segment.closed.then(() => {
         for (const path of paths) this.#obsolete.add(path)
-        this.#sweeping = this.#sweeping.then(() => this.#sweep())
+        void this.#sweep()
       })
     }
     await releaseAll(segments)
@@ -487,13 +499,20 @@ export class Generations {
     for (const path of paths) await storage.remove(joinPath(directory, path)).catch(() => undefined)
   }
 
-  /** Removes obsolete files that no other process has pinned. What cannot be removed now, the next open removes. */
   async #sweep(): Promise<void> {
+    const sweep = this.#sweeping.then(() => this.#removeObsolete())
+    this.#sweeping = sweep.catch(() => undefined)
+    await sweep
+  }
+
+  /** Removes obsolete files that no other process has pinned. What cannot be removed now, the next open removes. */
+  async #removeObsolete(): Promise<void> {
     if (this.#uncertain || this.#obsolete.size === 0) return
     const { storage, directory } = this.#context
     try {
       const pinned = await pinnedFiles(storage, directory)
       for (const path of [...this.#obsolete]) {
+        if (this.#isClosed) return
         if (pinned.has(path) || this.#held.has(path)) continue
         await storage.remove(joinPath(directory, path))
         this.#obsolete.delete(path)

@@ -153,6 +153,43 @@ test("what is searched, read or exported while the collection is closed or delet
   }
 })
 
+test("who still reads a collection that was deleted takes nothing from the next one of its name", async () => {
+  const first = await prism.createCollection("c", SCHEMA)
+  await first.add([
+    { id: "a", fields: { title: "old" } },
+    { id: "b", fields: {} },
+  ])
+  const reading = first.documents()[Symbol.asyncIterator]()
+  await reading.next()
+  // Its log is obsolete now, and stays for the reader alone.
+  await first.checkpoint()
+  await prism.deleteCollection("c")
+  const second = await prism.createCollection("c", SCHEMA)
+  await second.add({ id: "a", fields: { title: "new" } })
+  await reading.return?.()
+  await prism.close()
+  prism = await Prism.openStorage(storage, runtime)
+  expect((await (await prism.collection("c")).get("a"))?.fields).toEqual({ title: "new" })
+})
+
+test("what is sealed or merged while the collection is closed ends whole or as CLOSED, and changes nothing later", async () => {
+  await prism.close()
+  prism = await Prism.openStorage(storage, runtime, { tuning: { ramDocuments: 4 } })
+  await prism.createCollection("c", SCHEMA)
+  for (let turn = 0; turn < 40; turn++) {
+    const collection = await prism.collection("c")
+    const documents = Array.from({ length: 10 }, (_, place) => ({ id: `${turn}/${place}`, fields: {} }))
+    await collection.add(documents)
+    const working = [collection.optimize(), collection.checkpoint()]
+    for (let delay = 0; delay < turn; delay++) await Promise.resolve()
+    const closing = collection.close({ fold: turn % 2 === 0 })
+    const results = await Promise.allSettled([closing, ...working])
+    expect(results[0]?.status).toBe("fulfilled")
+    expect(codes(results).filter((code) => code !== "CLOSED")).toEqual([])
+    expect((await (await prism.collection("c")).stats()).document_count).toBe(10 * (turn + 1))
+  }
+})
+
 test("what waits behind a checkpoint that failed at the manifest is refused, not lost", async () => {
   // At every operation of the checkpoint: the operation is done, and fails nevertheless.
   for (let at = 0; ; at++) {
