@@ -44,8 +44,9 @@ export class BlockCache {
     ofSource.set(offset, block)
     try {
       const bytes = await block.bytes
-      // Forgotten meanwhile, or larger than all that may be held.
-      if (ofSource.get(offset) === block) this.#keep(block, bytes.length)
+      // One that is larger than all that may be held would drive out everything for nothing.
+      if (bytes.length > this.#capacity) this.#remove(block)
+      else if (ofSource.get(offset) === block) this.#keep(block, bytes.length)
       return bytes
     } catch (error) {
       this.#remove(block)

@@ -26,7 +26,8 @@ test("holds what its capacity allows, the most recently used, as a list of them 
     const known = model.find((block) => block.source === source && block.offset === offset)
     expect(loaded).toBe(known === undefined)
     expected = known ? { ...expected, hits: expected.hits + 1 } : { ...expected, misses: expected.misses + 1 }
-    model = [...model.filter((block) => block !== known), { source, offset, length }]
+    // A block that has no room by itself leaves the others there.
+    if (length <= 1000) model = [...model.filter((block) => block !== known), { source, offset, length }]
     while (model.reduce((sum, block) => sum + block.length, 0) > 1000) model.shift()
     const heldBytes = model.reduce((sum, block) => sum + block.length, 0)
     expect(cache.stats).toEqual({ ...expected, bytes: heldBytes, capacity: 1000 })
