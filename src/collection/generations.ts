@@ -61,8 +61,6 @@ export class Generations {
   #active: RamSegment
   #log: WalWriter
   #nextSegmentId: number
-  /** Grows with every change of the list of segments. */
-  #version = 0
   /** Set when nobody knows which manifest is on the disk; only opening the collection again tells. */
   #uncertain: { readonly error: unknown } | undefined
   /** Files that no manifest names and nobody here reads; they go when no pin holds them. */
@@ -167,10 +165,6 @@ export class Generations {
     return this.#log
   }
 
-  get version(): number {
-    return this.#version
-  }
-
   get uncertain(): { readonly error: unknown } | undefined {
     return this.#uncertain
   }
@@ -219,7 +213,6 @@ export class Generations {
     this.#active = ram
     this.#log = log
     this.isLogInherited = false
-    this.#version++
     await full.close()
   }
 
@@ -326,7 +319,6 @@ export class Generations {
     for (const path of unused) this.#obsolete.add(path)
     this.#sealed = kept
     if (isSealed) this.#frozen = this.#frozen.slice(1)
-    this.#version++
     await this.#drop(sources)
   }
 
@@ -370,7 +362,6 @@ export class Generations {
       for (const live of changed.values()) live.close()
     }
     this.#sealed = [...this.#sealed, ...opened]
-    this.#version++
     await this.#sweep()
     return replaced
   }

@@ -129,10 +129,6 @@ export class CollectionWriter {
     return this.#generations.segments
   }
 
-  get version(): number {
-    return this.#generations.version
-  }
-
   get manifest(): Manifest {
     if (this.isClosed) throw this.#closedError()
     return this.#generations.manifest
@@ -146,10 +142,6 @@ export class CollectionWriter {
 
   get logs(): readonly LogState[] {
     return this.#generations.logs
-  }
-
-  get pendingSegments(): number {
-    return this.#generations.frozen.length
   }
 
   get state(): "ready" | "disk full" | "read-only" {
