@@ -2,7 +2,7 @@ import { PrismError, type Problem } from "../base/errors.ts"
 import { analyze } from "../engine/analyzer.ts"
 import { Engine } from "../engine/engine.ts"
 import type { CacheStats } from "../storage/block-cache.ts"
-import { readManifest, type SegmentEntry } from "../storage/manifest.ts"
+import { readManifest, removeDrafts, type SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
 import { replayWal } from "../storage/wal.ts"
 import { type ExportOptions, type ExportReport, exportPortable } from "./archive.ts"
@@ -125,6 +125,8 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
 
   /** Opens a collection's directory: what was acknowledged is there, also after a crash. CORRUPT, INCOMPATIBLE_VERSION. */
   static async open(name: string, context: CollectionContext): Promise<Collection> {
+    // Then a writer that was thought dead cannot put a manifest of its own in place any more, whenever it wakes up.
+    if (context.isTakeover) await removeDrafts(context.storage, context.directory)
     const manifest = await readManifest(context.storage, context.directory)
     const { schema, shape } = shapeOf(manifest.schema)
     const writer = await CollectionWriter.open(name, context, manifest, schema, shape)
@@ -135,7 +137,14 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   static async openReadOnly(name: string, context: CollectionContext): Promise<Collection> {
     for (;;) {
       const pinned = await pinManifest(context)
-      const { schema, shape } = shapeOf(pinned.manifest.schema)
+      let shaped: ReturnType<typeof shapeOf>
+      try {
+        shaped = shapeOf(pinned.manifest.schema)
+      } catch (error) {
+        await pinned.pin?.release().catch(() => undefined)
+        throw error
+      }
+      const { schema, shape } = shaped
       const reader = await CollectionReader.open(name, context, pinned, schema, shape)
       if (reader) return new Collection(name, schema, shape.engine, context, reader)
     }

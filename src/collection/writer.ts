@@ -146,7 +146,7 @@ export class CollectionWriter {
 
   get state(): "ready" | "disk full" | "read-only" {
     if (this.#failure !== undefined) return "read-only"
-    return this.#diskFull || isDiskFull(this.problem) ? "disk full" : "ready"
+    return this.#diskFull ? "disk full" : "ready"
   }
 
   /** Why the last seal or merge did not come about; undefined once one has. */
@@ -214,8 +214,13 @@ export class CollectionWriter {
       () =>
         this.#exclusive(async () => {
           if (!fold || this.#failure !== undefined) return
-          if (this.#generations.active.storedBytes > CLOSE_CHECKPOINT_BYTES) await this.#generations.freeze()
-          while (this.#generations.frozen.length > 0) await this.#compactor.sealOldest(inTurn)
+          try {
+            if (this.#generations.log.length > CLOSE_CHECKPOINT_BYTES) await this.#generations.freeze()
+            while (this.#generations.frozen.length > 0) await this.#compactor.sealOldest(inTurn)
+          } catch (error) {
+            // The logs have it all, and the next open tries again.
+            if (!isDiskFull(error)) throw error
+          }
         }),
       () => this.#compactor.stop(),
       () => this.#exclusive(() => this.#generations.close()),

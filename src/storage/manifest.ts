@@ -82,7 +82,8 @@ export async function writeManifest(
   beforeRename?: () => Promise<void>,
 ): Promise<void> {
   // Another name each time: a writer that was thought dead and wakes up in here must not rename a file of its successor.
-  const temporary = joinPath(directory, `${MANIFEST_NAME}.${toHex(crypto.getRandomValues(new Uint8Array(8)))}.tmp`)
+  const nonce = toHex(crypto.getRandomValues(new Uint8Array(8)))
+  const temporary = joinPath(directory, `${MANIFEST_NAME}.${nonce}${DRAFT_ENDING}`)
   try {
     await using file = await storage.create(temporary)
     await file.append(encodeManifest(manifest))
@@ -97,6 +98,15 @@ export async function writeManifest(
   await storage.syncDirectory(directory)
 }
 
+/** Removes manifests of a folder that were written and not put in place yet. */
+export async function removeDrafts(storage: Storage, directory: string): Promise<void> {
+  for (const { name } of await storage.list(directory)) {
+    if (name.startsWith(`${MANIFEST_NAME}.`) && name.endsWith(DRAFT_ENDING)) {
+      await storage.remove(joinPath(directory, name))
+    }
+  }
+}
+
 /** CORRUPT where it is damaged, or missing: a collection's folder gets its final name only with a manifest in it.
  *  INCOMPATIBLE_VERSION where a newer Prism wrote it. */
 export async function readManifest(storage: Storage, directory: string): Promise<Manifest> {
@@ -107,6 +117,7 @@ export async function readManifest(storage: Storage, directory: string): Promise
   return decodeManifest(await storage.read(path), path)
 }
 
+const DRAFT_ENDING = ".tmp"
 const RESTORE_HINT = "restore the collection from an archive"
 const BEGINNING = /^\{"formatVersion":([1-9][0-9]{0,8}),"checksum":"([0-9a-f]{8})"/
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest"
+import { describe, expect, test, vi } from "vitest"
 import type { Collection } from "../../src/collection/collection.ts"
 import type { Tuning } from "../../src/collection/context.ts"
 import { Prism } from "../../src/collection/prism.ts"
@@ -153,6 +153,25 @@ test("what an owner that was thought dead still writes is nobody's once its succ
   await reopened.verify()
   await reopened.checkpoint()
   expect(await ids(reopened)).toEqual(expected)
+})
+
+test("an owner that was thought dead puts no manifest in place of the one that its successor reads", async () => {
+  const { storage: disk } = await takenOver()
+  disk.kill()
+  const storage = disk.process()
+  await using prism = await open(storage)
+  const draft = "collections/c/MANIFEST.0123456789abcdef.tmp"
+  await writeWhole(storage, draft, await storage.read("collections/c/MANIFEST"))
+  const read = storage.read.bind(storage)
+  const late: Promise<string>[] = []
+  vi.spyOn(storage, "read").mockImplementation(async (path, range) => {
+    const bytes = await read(path, range)
+    // It wakes up at the worst time.
+    if (path.endsWith("MANIFEST")) late.push(refusalCode(storage.rename(draft, path)))
+    return bytes
+  })
+  await prism.collection("c")
+  expect(await Promise.all(late)).toEqual(["FILE_NOT_FOUND"])
 })
 
 test("what an owner that was thought dead still writes damages nothing where its successor writes nothing", async () => {
@@ -369,6 +388,21 @@ test("a full disk rejects writes until there is room, loses nothing and keeps an
   storage.kill()
   await using again = await open(storage.process())
   expect((await ids(await again.collection("c"))).length).toBe(added + 20)
+})
+
+test("a collection is closed on a full disk as any other: what could not be folded stays in its logs", async () => {
+  const storage = new FaultyStorage()
+  const prism = await open(storage, { ramDocuments: 6 })
+  const collection = await prism.createCollection("c", SCHEMA)
+  await add(collection, 0, 6)
+  // Room for a log and a manifest, not for a segment.
+  storage.capacity = storage.usedBytes + 2000
+  await collection.add(document(6))
+  expect((await collection.stats()).pending_segments).toBe(1)
+  await prism.close()
+  storage.capacity = Number.POSITIVE_INFINITY
+  await using again = await open(storage.process())
+  expect((await ids(await again.collection("c"))).length).toBe(7)
 })
 
 test("recall compares the graph with every vector, and says what it cannot do", async () => {
