@@ -292,7 +292,7 @@ describe("threads of this runtime", () => {
       id: 1,
       stem: "000001",
       level: 0,
-      sources: [{ ...log1, walNumber: 9 }],
+      sources: [{ ...log1, log: { ...log1.log, number: 9 } }],
     }
     const [there, expected] = [await refusal(threads.build(task)), await refusal(here.build(task))]
     expect(there).toBeInstanceOf(PrismError)

@@ -49,7 +49,7 @@ export async function writeLog(
   walNumber: number,
   operations: readonly WalOperation[],
   dead: ReadonlySet<number> = new Set(),
-): Promise<BuildSource> {
+): Promise<Extract<BuildSource, { kind: "log" }>> {
   const path = `wal-${String(walNumber).padStart(6, "0")}.log`
   await using wal = await WalWriter.create(storage, `${directory}/${path}`, { walNumber })
   for (let first = 0; first < operations.length; first += 7) await wal.append(operations.slice(first, first + 7))
