@@ -36,9 +36,10 @@ export async function openSegments(
   const indexes = manifest.segments.flatMap(({ files }) => [files.text, ...(files.vector ? [files.vector] : [])])
   shape.engine.reserve(indexes.reduce((sum, { length }) => sum + length + REGION_BYTES, 0))
   try {
-    for (const entry of manifest.segments) {
-      sealed.push(await SealedSegment.open(storage, directory, entry, shape, cache))
-    }
+    // All at once: what a disk does for small reads is wait.
+    const opening = manifest.segments.map((entry) => SealedSegment.open(storage, directory, entry, shape, cache))
+    for (const result of await Promise.allSettled(opening)) if (result.status === "fulfilled") sealed.push(result.value)
+    if (sealed.length < opening.length) await Promise.all(opening)
     for (const entry of manifest.logs) {
       const path = joinPath(directory, entry.path)
       const ram = new RamSegment(shape, entry, await storage.open(path))
