@@ -69,6 +69,11 @@ export class PrismError extends Error {
   }
 }
 
+/** A state that clears itself, unlike most that a write may fail with. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof PrismError && error.code === "DISK_FULL"
+}
+
 /** Throws where the program itself is wrong; never for input. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`Bug in Prism: ${message}`)

@@ -341,9 +341,9 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     }
     await using found = await this.#read(
       (segments) => allOf(segments.map((segment) => segment.loadVectors())),
-      (segments) => sampleRecall(segments, { ef: vector.hnswEfSearch, ...options }),
+      () => undefined,
     )
-    return found.result
+    return await sampleRecall(found.segments, { ef: vector.hnswEfSearch, ...options })
   }
 
   /** Reads every file of the current generation, compares it with the manifest, and checks what is in it; then the logs.

@@ -1,4 +1,4 @@
-import { PrismError } from "../base/errors.ts"
+import { isDiskFull, PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
 import { vectorBuildBytes } from "../engine/vector-index.ts"
 import type { SegmentEntry } from "../storage/manifest.ts"
@@ -8,6 +8,7 @@ import type { Capture, Generations } from "./generations.ts"
 import type { Progress } from "./progress.ts"
 import type { SealedSegment } from "./sealed-segment.ts"
 import type { VectorShape } from "./segment.ts"
+import { sizeOfLogs } from "./size.ts"
 
 /** Gives a task the turn in which the list of segments may change. */
 export type Take = (task: () => Promise<void>) => Promise<void>
@@ -29,6 +30,9 @@ const BUILD_BYTES_MAX = 3 * 1024 * 1024 * 1024
 /** What indexing text takes for a byte of the sealed index: the writer, its postings as they grow, the sealed copy.
  *  Debian's packages took 5.0. */
 const TEXT_BUILD_FACTOR = 6
+
+/** A sealed segment takes about as much as its log: the documents once more, the graph beside the vectors, the index. */
+const SEGMENT_PER_LOG_BYTES = 2
 
 /** Seals and merges the segments of a collection in the background, one seal and one merge at a time. */
 export class Compactor {
@@ -59,9 +63,22 @@ export class Compactor {
     if (run) this.#startMerge(run)
   }
 
+  /** Tries again what a full disk hindered, once there is room. */
+  async retryWhenRoom(): Promise<void> {
+    if (isDiskFull(this.problem) && (await this.#hasRoom())) this.schedule()
+  }
+
+  /** Whether the disk may hold what the next segment takes; true where nobody can tell. */
+  async #hasRoom(): Promise<boolean> {
+    const free = await this.#context.storage.freeBytes()
+    return free === undefined || free > SEGMENT_PER_LOG_BYTES * sizeOfLogs(this.#generations.logs)
+  }
+
   /** Waits until the oldest frozen segment is sealed, which is begun if it was not. Rejects with what hindered it. */
   async sealOldest(take: Take = this.#take): Promise<void> {
     if (this.#generations.frozen.length === 0) return
+    // Not to write most of a segment for each that asks.
+    if (isDiskFull(this.problem) && !(await this.#hasRoom())) throw this.problem
     await this.#finish(this.#sealing ?? this.#startSeal(), take)
   }
 

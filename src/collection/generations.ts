@@ -24,7 +24,7 @@ import type { Schema } from "./schema.ts"
 import { SealedSegment } from "./sealed-segment.ts"
 import type { Segment, SegmentShape } from "./segment.ts"
 import type { BuildSource, BuildTask } from "./segment-builder.ts"
-import { logPath, segmentPaths, segmentStem, tombstonesPath } from "./segment-files.ts"
+import { isOfTenure, logPath, segmentPaths, segmentStem, tombstonesPath } from "./segment-files.ts"
 
 /** What a new segment is to be made of: segments of one moment with the documents that were live then. */
 export interface Capture {
@@ -74,7 +74,7 @@ export class Generations {
   private constructor(context: CollectionContext, shape: SegmentShape, state: State) {
     this.#context = context
     this.#shape = shape
-    this.isLogInherited = context.isTakeover
+    this.isLogInherited = context.isTakeover && !isOfTenure(state.active.log.path, context.tenure)
     this.#manifest = state.manifest
     this.#sealed = state.sealed
     this.#frozen = state.frozen

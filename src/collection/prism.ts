@@ -145,8 +145,16 @@ export class Prism implements AsyncDisposable {
         // It may have been deleted since the names were read.
         if (!(await this.#exists(name))) return undefined
         try {
-          const { document_count, size_bytes, backends } = await (await this.#opened(name)).stats()
-          return { name, document_count, size_bytes, backends }
+          const open = this.#open.get(name)
+          const isOpen = open !== undefined && !open.isClosed
+          // Looked at, and not kept: a list is no reason to hold every collection in memory.
+          const collection = isOpen ? open : await this.#openBeside(name)
+          try {
+            const { document_count, size_bytes, backends } = await collection.stats()
+            return { name, document_count, size_bytes, backends }
+          } finally {
+            if (!isOpen) await collection.close()
+          }
         } catch (error) {
           if (!(error instanceof PrismError)) throw error
           const unknown = { document_count: 0, size_bytes: 0, backends: { text: false, vector: false, graph: false } }

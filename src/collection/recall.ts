@@ -1,4 +1,5 @@
 import { PrismError } from "../base/errors.ts"
+import { letOthersRun } from "../base/let-others-run.ts"
 import { ranked } from "./fusion.ts"
 import type { Segment } from "./segment.ts"
 
@@ -23,10 +24,10 @@ export interface RecallReport {
 
 /** Recall@k of the graphs of segments whose vectors are loaded, against comparing with every vector. A sample finds
  *  itself, in both. */
-export function sampleRecall(
+export async function sampleRecall(
   segments: readonly Segment[],
   { samples = 100, k = 10, ef, seed = 1 }: RecallOptions & { ef: number },
-): RecallReport {
+): Promise<RecallReport> {
   for (const [name, value] of Object.entries({ samples, k, ef })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new PrismError("INVALID_REQUEST", `${name} must be a whole number from 1 on, not ${value}`)
@@ -40,6 +41,7 @@ export function sampleRecall(
     const walked = new Set(nearest(segments, query, k, ef))
     wanted += exact.length
     found += exact.filter((hit) => walked.has(hit)).length
+    await letOthersRun()
   }
   return { recall: wanted === 0 ? 1 : found / wanted, samples: queries.length, k, ef }
 }

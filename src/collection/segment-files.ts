@@ -26,6 +26,11 @@ export function logPath(number: number, tenure: string): string {
   return `wal-${padded(number)}-${tenure}.log`
 }
 
+/** Whether the writer of this tenure made the file. */
+export function isOfTenure(path: string, tenure: string): boolean {
+  return path.includes(`-${tenure}.`)
+}
+
 function padded(number: number): string {
   return String(number).padStart(6, "0")
 }

@@ -1,4 +1,4 @@
-import { PrismError } from "../base/errors.ts"
+import { isDiskFull, PrismError } from "../base/errors.ts"
 import { letOthersRun } from "../base/let-others-run.ts"
 import { settleAll } from "../base/settle.ts"
 import type { Manifest, SegmentEntry } from "../storage/manifest.ts"
@@ -285,13 +285,17 @@ export class CollectionWriter {
     let documents = 0
     let end = first
     for (; end < items.length && end - first < FRAME_OPERATIONS_MAX; end++) {
-      const { operation } = items[end] as Item
-      if (operation.kind === "delete") continue
+      const { write, operation } = items[end] as Item
+      if (operation.kind === "delete" || write.refusal) continue
       if (this.#shape.engine.memoryInUse > ENGINE_BYTES_MAX) {
-        if (end > first) break
-        throw new PrismError("LIMIT_EXCEEDED", `the index of collection "${this.#name}" has no room in memory`, {
-          hint: "spread the documents over several collections",
-        })
+        write.refusal = new PrismError(
+          "LIMIT_EXCEEDED",
+          `the index of collection "${this.#name}" has no room in memory`,
+          {
+            hint: "spread the documents over several collections",
+          },
+        )
+        continue
       }
       const size = documentBytes(operation.document)
       if (this.#generations.active.isFullFor(bytes + size, documents + 1, tuning)) {
@@ -325,6 +329,7 @@ export class CollectionWriter {
         throw reason
       }
       this.#diskFull = false
+      await this.#compactor.retryWhenRoom()
       try {
         if (looked.status === "rejected") throw looked.reason
         // After the sync, before anybody is told: whoever took the storage over meanwhile has replayed this frame, or it
@@ -403,10 +408,6 @@ const inTurn: Take = (task) => task()
 
 function isDone(write: PendingWrite): boolean {
   return write.refusal !== undefined || write.done === write.operations.length
-}
-
-function isDiskFull(error: unknown): boolean {
-  return error instanceof PrismError && error.code === "DISK_FULL"
 }
 
 function asLogged(operation: WriteOperation): WalOperation {

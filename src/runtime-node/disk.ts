@@ -16,8 +16,6 @@ import {
 } from "node:fs/promises"
 import { hostname } from "node:os"
 import { basename, dirname, join, resolve } from "node:path"
-// Not the globals: on Deno those give numbers, which cannot be unref'ed as these can.
-import { clearInterval, setInterval, setTimeout } from "node:timers"
 import type { Clock, Disk, DiskReader, DiskWriter, ProcessIdentity } from "../storage/disk.ts"
 
 const STREAM_CHUNK_BYTES = 256 * 1024

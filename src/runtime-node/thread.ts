@@ -40,7 +40,7 @@ export function startThread(url: URL, listener: TaskWorkerListener): TaskWorker 
  *  where they want all. */
 const NICENESS = 10
 
-/** On Linux each thread has a priority of its own; elsewhere it is the process's, and stays. */
+/** On Linux each thread has a priority of its own; elsewhere it is the process's, and stays. Deno leaves it as it is. */
 function giveWay(): void {
   if (platform() !== "linux") return
   try {
