@@ -109,6 +109,7 @@ export function describeStorage(stats: CollectionStats): [string, string][] {
 }
 
 function describeRecall({ recall, samples, k, ef }: RecallReport): string {
+  if (recall === null) return "There is no recall to measure"
   return `${formatPercent(recall)} of the nearest ${k} (${plural(samples, "sample")}, ef ${ef})`
 }
 

@@ -216,10 +216,6 @@ export async function restorePortable(
           ? "1 value of a bytes field was not base64 and was taken as UTF-8 text"
           : `${plainBytes} values of bytes fields were not base64 and were taken as UTF-8 text`,
       )
-    const { maxDocuments } = schema.quota
-    if (maxDocuments !== undefined && imported > maxDocuments) {
-      warnings.push(`${imported} documents are more than the schema's quota of ${maxDocuments}: no other is taken`)
-    }
     if (schema.unknownKeys.length > 0)
       warnings.push(`schema keys kept but not known here: ${schema.unknownKeys.join(", ")}`)
     if (reader.header.unknownKeys.length > 0) {

@@ -332,6 +332,12 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     }
   }
 
+  /** Waits for the merges that are due: they go on by themselves while the collection is open, and closing gives up the
+   *  one that is running. For programs that write and end. */
+  async settle(options: OptimizeOptions = {}): Promise<void> {
+    await this.#writer.settle(options)
+  }
+
   /** Finds the nearest neighbours of stored vectors by the graph and by comparing with every vector, and tells how many
    *  of these the graph found. INVALID_REQUEST where the collection has no vectors. */
   async recall(options: RecallOptions = {}): Promise<RecallReport> {
@@ -399,6 +405,14 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     } finally {
       await this.close({ fold: false })
     }
+  }
+
+  /** What to say where there are more documents than the schema allows, as a restore may leave it. */
+  async quotaWarning(): Promise<string | undefined> {
+    const { maxDocuments } = this.schema.quota
+    const { document_count } = await this.stats()
+    if (maxDocuments === undefined || document_count <= maxDocuments) return undefined
+    return `${document_count} documents are more than the schema's quota of ${maxDocuments}: no other is taken`
   }
 
   /** Takes over the segments of a staged, closed collection; see CollectionWriter.adopt. */

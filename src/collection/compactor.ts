@@ -42,6 +42,7 @@ export class Compactor {
   #sealing: Job | undefined
   #merging: Job | undefined
   #optimizing: Promise<void> | undefined
+  #onProgress: ((progress: Progress) => void) | undefined
   #mayMerge = true
   #maySeal = true
   /** Why the last job did not come about; the next one that does clears it. */
@@ -60,7 +61,14 @@ export class Compactor {
     if (this.#merging || this.#optimizing) return
     const { mergeFactor } = this.#context.tuning
     const run = chooseMerge(this.#candidates(), { mergeFactor, bytesMax: BUILD_BYTES_MAX })
-    if (run) this.#startMerge(run)
+    if (!run) return
+    const total = this.#liveCount(run)
+    const report = (done: number) => this.#onProgress?.({ stage: "optimizing", unit: "documents", done, total })
+    this.#startMerge(run, report)
+  }
+
+  #liveCount({ first, end }: Run): number {
+    return this.#generations.sealed.slice(first, end).reduce((sum, { liveCount }) => sum + liveCount, 0)
   }
 
   /** Tries again what a full disk hindered, once there is room. */
@@ -72,6 +80,22 @@ export class Compactor {
   async #hasRoom(): Promise<boolean> {
     const free = await this.#context.storage.freeBytes()
     return free === undefined || free > SEGMENT_PER_LOG_BYTES * sizeOfLogs(this.#generations.logs)
+  }
+
+  /** Merges what is due, as it would happen by itself, and waits for it. What hinders a merge is remembered, no error. */
+  async settle({ signal, onProgress }: OptimizeOptions): Promise<void> {
+    this.#onProgress = onProgress
+    const stop = () => this.#merging?.abort.abort(signal?.reason)
+    signal?.addEventListener("abort", stop)
+    try {
+      for (this.schedule(); this.#merging && !signal?.aborted; ) await this.#finish(this.#merging)
+    } catch {
+      // It is in `problem`.
+    } finally {
+      signal?.removeEventListener("abort", stop)
+      this.#onProgress = undefined
+    }
+    signal?.throwIfAborted()
   }
 
   /** Waits until the oldest frozen segment is sealed, which is begun if it was not. Rejects with what hindered it. */
@@ -98,15 +122,13 @@ export class Compactor {
     // No other merge begins meanwhile, so runs stay where they are: seals come behind them, and the last run is first.
     while (this.#merging) await this.#finish(this.#merging).catch(() => undefined)
     const runs = planOptimize(this.#candidates(), BUILD_BYTES_MAX)
-    const count = ({ first, end }: Run) =>
-      this.#generations.sealed.slice(first, end).reduce((sum, { liveCount }) => sum + liveCount, 0)
-    const total = runs.reduce((sum, run) => sum + count(run), 0)
+    const total = runs.reduce((sum, run) => sum + this.#liveCount(run), 0)
     let done = 0
     for (const run of runs.reverse()) {
       signal?.throwIfAborted()
       const report = (built: number) =>
         onProgress?.({ stage: "optimizing", unit: "documents", done: done + built, total })
-      const documents = count(run)
+      const documents = this.#liveCount(run)
       const job = this.#startMerge(run, report)
       const stop = () => job.abort.abort(signal?.reason)
       signal?.addEventListener("abort", stop)

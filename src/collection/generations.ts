@@ -196,14 +196,15 @@ export class Generations {
     const path = joinPath(directory, entry.path)
     // What an attempt that failed left there.
     await storage.remove(path)
-    const log = await WalWriter.create(storage, path, { walNumber: number, durable })
     const ended = { ...this.#active.log, length: this.#log.length }
+    let log: WalWriter | undefined
     let ram: RamSegment | undefined
     try {
+      log = await WalWriter.create(storage, path, { walNumber: number, durable })
       ram = new RamSegment(this.#shape, entry, await storage.open(path))
       await this.#swap({ logs: [...this.#manifest.logs.slice(0, -1), ended, entry] })
     } catch (error) {
-      await settleAll([() => log.close(), async () => await ram?.release()]).catch(() => undefined)
+      await settleAll([async () => await log?.close(), async () => await ram?.release()]).catch(() => undefined)
       await this.#discard([entry.path])
       throw error
     }

@@ -203,6 +203,7 @@ export class Prism implements AsyncDisposable {
       const name = restored.report.collection
       const directory = staged
       assert(directory !== undefined, "a restore ends without having begun")
+      let warning = await restored.staged.quotaWarning()
       const segments = await restored.staged.sealAndClose()
       await this.#inTurn(name, async () => {
         if (mode === "merge" && (await this.#exists(name))) {
@@ -211,9 +212,10 @@ export class Prism implements AsyncDisposable {
           collection.assertSameSchema(restored.staged.schema)
           await collection.adopt(directory, segments)
           await this.#discard(directory)
+          warning = await collection.quotaWarning()
         } else await this.#publish(directory, name, mode === "replace")
       })
-      return restored.report
+      return warning ? { ...restored.report, warnings: [...restored.report.warnings, warning] } : restored.report
     } catch (error) {
       if (staged !== undefined) await this.#discard(staged)
       throw error

@@ -12,11 +12,12 @@ export interface RecallOptions {
   readonly ef?: number
   /** Another seed takes other samples. */
   readonly seed?: number
+  readonly signal?: AbortSignal
 }
 
 export interface RecallReport {
-  /** Share of the true neighbours that were found, 0 to 1; 1 where there is nothing to find. */
-  readonly recall: number
+  /** Share of the true neighbours that were found, 0 to 1; null where there is no vector to look for. */
+  readonly recall: number | null
   readonly samples: number
   readonly k: number
   readonly ef: number
@@ -26,7 +27,7 @@ export interface RecallReport {
  *  itself, in both. */
 export async function sampleRecall(
   segments: readonly Segment[],
-  { samples = 100, k = 10, ef, seed = 1 }: RecallOptions & { ef: number },
+  { samples = 100, k = 10, ef, seed = 1, signal }: RecallOptions & { ef: number },
 ): Promise<RecallReport> {
   for (const [name, value] of Object.entries({ samples, k, ef })) {
     if (!Number.isSafeInteger(value) || value < 1) {
@@ -42,8 +43,9 @@ export async function sampleRecall(
     wanted += exact.length
     found += exact.filter((hit) => walked.has(hit)).length
     await letOthersRun()
+    signal?.throwIfAborted()
   }
-  return { recall: wanted === 0 ? 1 : found / wanted, samples: queries.length, k, ef }
+  return { recall: wanted === 0 ? null : found / wanted, samples: queries.length, k, ef }
 }
 
 /** The k nearest live documents; an `ef` beyond the number of vectors compares with all of them. */

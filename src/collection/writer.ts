@@ -188,6 +188,12 @@ export class CollectionWriter {
     await this.#compactor.optimize(options)
   }
 
+  /** Seals what waits, and merges what is due. */
+  async settle(options: OptimizeOptions): Promise<void> {
+    this.#assertUsable()
+    await this.#compactor.settle(options)
+  }
+
   /** Takes over the segments of another collection's directory; see Generations.adopt. */
   async adopt(directory: string, entries: readonly SegmentEntry[]): Promise<number> {
     this.#assertUsable()

@@ -1,5 +1,5 @@
 import { decodeUtf8, encodeUtf8, toHex } from "../base/bytes.ts"
-import { assert, PrismError } from "../base/errors.ts"
+import { assert, isDiskFull, PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
 import type { Disk, DiskReader, DiskWriter } from "./disk.ts"
 import { acquireLock, type HeldLock, LOCK_NAME, type LockFiles } from "./lock-file.ts"
@@ -171,8 +171,10 @@ export class LocalStorage implements Storage {
 
   async lock(): Promise<StorageLock> {
     const place = this.#writablePlace("")
-    const held = await attempt("lock", place, async () =>
-      acquireLock(lockFiles(this.#disk, place, await this.#witness()), place, randomHex),
+    const held = await this.#withRoom(() =>
+      attempt("lock", place, async () =>
+        acquireLock(lockFiles(this.#disk, place, await this.#witness()), place, randomHex),
+      ),
     )
     this.#lock = held
     this.#beatFromNowOn()
@@ -261,6 +263,27 @@ export class LocalStorage implements Storage {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** Does what a full disk must not hinder: who cannot lock cannot delete. Room for it is kept in a file. */
+  async #withRoom<T>(work: () => Promise<T>): Promise<T> {
+    const room = this.#disk.join(this.#root, ROOM_NAME)
+    let result: T
+    try {
+      result = await work()
+    } catch (error) {
+      if (!isDiskFull(error)) throw error
+      await attempt("remove", room, () => unlinkIfThere(this.#disk, room))
+      result = await work()
+    }
+    // Not in a folder that goes when nothing has come into it; and where there is no room now, the next one keeps it.
+    if (this.#temporary.length === 0 && !(await this.#disk.stat(room))) {
+      await makeWhole(this.#disk, room, new Uint8Array(ROOM_BYTES)).then(
+        (file) => file.close(),
+        () => undefined,
+      )
+    }
+    return result
   }
 
   /** rmdir(2) takes only an empty folder away: whatever somebody put there stays, and the folders that it lies in. True
@@ -496,6 +519,11 @@ export function randomHex(): string {
 function closed(path: string): PrismError {
   return new PrismError("CLOSED", `${path} is closed`, { place: path })
 }
+
+/** A file that is there only to be removed when the disk is full. */
+const ROOM_NAME = `${LOCK_NAME}.room`
+/** For a token of the lock, the blocks of folders that grow, and what a file system rounds up. */
+const ROOM_BYTES = 64 * 1024
 
 /** Ending of a hold that is being made. */
 const UNFINISHED = ".new"

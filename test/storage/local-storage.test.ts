@@ -117,7 +117,7 @@ test.each(["EPERM", "ENOTSUP", "ENOSYS"])("a file system without links (%s) repl
   expect(await refusalCode(other.lock())).toBe("LOCKED")
   await lock.release()
   await (await other.lock()).release()
-  expect(await system.list(folder.path)).toEqual(["LOCK", "a"])
+  expect(await system.list(folder.path)).toEqual(["LOCK", "LOCK.room", "a"])
 })
 
 test("files and folders are for their owner alone", async () => {
