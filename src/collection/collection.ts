@@ -16,6 +16,7 @@ import {
   indexFields,
   parseFields,
 } from "./document.ts"
+import { checkOptions } from "./known-options.ts"
 import { releaseAll } from "./open-segments.ts"
 import { idOf, type WriteOperation } from "./operations.ts"
 import type { Progress } from "./progress.ts"
@@ -92,6 +93,8 @@ export interface VerifyCollectionOptions {
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: Progress) => void
 }
+
+const LONG_WORK_OPTIONS = ["signal", "onProgress"]
 
 /** Documents that are checked before they are handed to the log together. */
 const ADD_CHUNK = 1024
@@ -270,6 +273,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   /** Writes a portable archive of every document that was acknowledged before the call. Closes `sink` when it is whole
    *  and aborts it on an error. */
   async export(sink: WritableStream<Uint8Array>, options: ExportOptions = {}): Promise<ExportReport> {
+    checkOptions("export", options, ["format", ...LONG_WORK_OPTIONS])
     const view = pinView(this.#source.segments)
     try {
       return await exportPortable(this.name, this.schema, view, sink, options, this.#context.createSha256)
@@ -320,6 +324,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
 
   /** Merges the segments into as few as can be built, and drops what was deleted. Searches and writes go on meanwhile. */
   async optimize(options: OptimizeOptions = {}): Promise<OptimizeReport> {
+    checkOptions("optimize", options, LONG_WORK_OPTIONS)
     const before = await this.stats()
     await this.#writer.optimize(options)
     const after = await this.stats()
@@ -335,12 +340,14 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   /** Waits for the merges that are due: they go on by themselves while the collection is open, and closing gives up the
    *  one that is running. For programs that write and end. */
   async settle(options: OptimizeOptions = {}): Promise<void> {
+    checkOptions("settle", options, LONG_WORK_OPTIONS)
     await this.#writer.settle(options)
   }
 
   /** Finds the nearest neighbours of stored vectors by the graph and by comparing with every vector, and tells how many
    *  of these the graph found. INVALID_REQUEST where the collection has no vectors. */
   async recall(options: RecallOptions = {}): Promise<RecallReport> {
+    checkOptions("recall", options, ["samples", "k", "ef", "seed", "signal"])
     const { vector } = this.schema
     if (!vector) {
       throw new PrismError("INVALID_REQUEST", `collection "${this.name}" has no vectors`, { place: this.name })
@@ -355,6 +362,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   /** Reads every file of the current generation, compares it with the manifest, and checks what is in it; then the logs.
    *  CHECKSUM_MISMATCH, CORRUPT or TRUNCATED names the file. */
   async verify(options: VerifyCollectionOptions = {}): Promise<{ files: number; bytes: number; documents: number }> {
+    checkOptions("verify", options, LONG_WORK_OPTIONS)
     const { storage, directory, background } = this.#context
     const { manifest, segments, logs } = this.#source
     const documents = segments.reduce((sum, { liveCount }) => sum + liveCount, 0)

@@ -18,6 +18,7 @@ import { Background } from "./background.ts"
 import { Collection, type CollectionStats } from "./collection.ts"
 import { type CollectionContext, DEFAULT_TUNING, type Tuning } from "./context.ts"
 import { Generations } from "./generations.ts"
+import { checkOptions } from "./known-options.ts"
 import { checkCollectionName, parseSchema, type Schema } from "./schema.ts"
 import type { FieldsOf, SchemaInput } from "./schema-types.ts"
 
@@ -184,6 +185,7 @@ export class Prism implements AsyncDisposable {
    *  verified, then renamed into place. */
   async restore(source: ReadableStream<Uint8Array>, options: RestoreOptions = {}): Promise<RestoreReport> {
     this.#assertWritable()
+    checkOptions("restore", options, RESTORE_OPTIONS)
     const mode = options.mode ?? "fail"
     let staged: string | undefined
     try {
@@ -224,6 +226,7 @@ export class Prism implements AsyncDisposable {
 
   /** Checks an archive whole without restoring it. */
   async verify(source: ReadableStream<Uint8Array>, options: VerifyOptions = {}): Promise<VerifyReport> {
+    checkOptions("verify", options, ["sizeBytes", "signal", "onProgress"])
     return await verifyArchive(source, options, this.#runtime.createSha256)
   }
 
@@ -431,6 +434,8 @@ export class Prism implements AsyncDisposable {
   }
 }
 
+const RESTORE_OPTIONS = ["target", "mode", "onBadLine", "lineBytesMax", "sizeBytes", "signal", "onProgress"]
+
 /** A collection that looks damaged to a reader so many times in a row is damaged. */
 const READ_ATTEMPTS = 3
 
@@ -476,10 +481,12 @@ export function bindPrism(runtime: Runtime) {
   return {
     /** Opens the collections of a folder, which is made where it is missing. LOCKED while another process has it, unless
      *  it is to be read alone. */
-    open: async (directory: string, { readOnly = false }: OpenOptions = {}): Promise<Prism> =>
-      await Prism.openStorage(await runtime.openStorage(directory, { create: !readOnly, readOnly }), runtime, {
-        readOnly,
-      }),
+    open: async (directory: string, options: OpenOptions = {}): Promise<Prism> => {
+      checkOptions("Prism.open", options, ["readOnly"])
+      const { readOnly = false } = options
+      const storage = await runtime.openStorage(directory, { create: !readOnly, readOnly })
+      return await Prism.openStorage(storage, runtime, { readOnly })
+    },
     /** Collections in memory: gone when closed. */
     memory: async (): Promise<Prism> => await Prism.openStorage(new MemoryStorage(), runtime),
   }

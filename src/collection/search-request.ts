@@ -1,6 +1,6 @@
 import { PrismError } from "../base/errors.ts"
-import { closest } from "../base/similar.ts"
 import type { Query } from "../engine/query.ts"
+import { checkOptions } from "./known-options.ts"
 import { type Analyze, parseQuery } from "./query-parser.ts"
 import type { Schema } from "./schema.ts"
 
@@ -85,16 +85,7 @@ export function planSearch(collection: string, schema: Schema, request: SearchRe
       hint: 'for example search({ query: "moon" })',
     })
   }
-  for (const key of Object.keys(request)) {
-    if (!(REQUEST_KEYS as readonly string[]).includes(key)) {
-      const similar = closest(key, REQUEST_KEYS)
-      throw invalid(
-        key,
-        "is not known",
-        similar ? `did you mean "${similar}"?` : `known keys: ${REQUEST_KEYS.join(", ")}`,
-      )
-    }
-  }
+  checkOptions("a search", request, REQUEST_KEYS)
   const limit = wholeNumber(request, "limit", 10, 0, DEPTH_MAX)
   const offset = wholeNumber(request, "offset", 0, 0, DEPTH_MAX)
   if (offset + limit > DEPTH_MAX) {

@@ -418,3 +418,35 @@ test("recall compares the graph with every vector, and says what it cannot do", 
   const text = await prism.createCollection("text", { backends: { text: SCHEMA.backends.text } })
   expect(await refusalCode(text.recall())).toBe("INVALID_REQUEST")
 })
+
+test("an option that there is not is refused, with the one that was meant", async () => {
+  await using prism = await open(new LastingStorage())
+  const collection = await prism.createCollection("c", SCHEMA)
+  const options = { onprogress: () => {} } as object
+  for (const call of [
+    () => collection.optimize(options),
+    () => collection.settle(options),
+    () => collection.verify(options),
+    () => collection.export(collectSink().stream, options),
+    () => prism.restore(streamOf(new Uint8Array(0)), options),
+    () => prism.verify(streamOf(new Uint8Array(0)), options),
+  ]) {
+    const error = await refusal((async () => await call())())
+    expect([error.code, error.hint]).toEqual(["INVALID_REQUEST", 'did you mean "onProgress"?'])
+  }
+  expect((await refusal(collection.recall({ sample: 5 } as object))).hint).toMatch(/samples/)
+})
+
+test("a program may wait for the merges that are due", async () => {
+  const storage = new LastingStorage()
+  for (let turn = 0; turn < 12; turn++) {
+    await using prism = await open(storage, { mergeFactor: 4 })
+    const collection = turn === 0 ? await prism.createCollection("c", SCHEMA) : await prism.collection("c")
+    await add(collection, turn * 3, turn * 3 + 5)
+    await collection.checkpoint()
+    await collection.settle()
+    expect((await collection.stats()).segment_count).toBeLessThan(8)
+  }
+  await using prism = await open(storage)
+  expect((await ids(await prism.collection("c"))).length).toBe(38)
+})
