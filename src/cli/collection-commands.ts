@@ -160,6 +160,8 @@ const inspect = command({
       lines.push(["Vectors", `${printable(embeddingField)}: ${formatCount(dimension)} dimensions, ${distance}`])
       if (verbose) lines.push(["HNSW", `M ${hnswM}, ef ${hnswEfConstruction} to build, ${hnswEfSearch} to search`])
     }
+    const quota = describeQuota(schema)
+    if (quota !== undefined) lines.push(["Quota", quota])
     if (verbose) lines.push(...describeStorage(stats))
     await context.print(facts(lines))
     if (schema.text && schema.text.fields.length > 0) {
@@ -509,8 +511,17 @@ function backendNames(backends: Readonly<Record<string, boolean>>): string {
   return names.map(([name]) => name).join(", ")
 }
 
+/** Undefined where the schema sets no bounds. */
+function describeQuota({ quota: { maxDocuments, maxSizeMb } }: Schema): string | undefined {
+  const bounds = [
+    ...(maxDocuments === undefined ? [] : [plural(maxDocuments, "document")]),
+    ...(maxSizeMb === undefined ? [] : [formatBytes(maxSizeMb * 1_000_000)]),
+  ]
+  return bounds.length === 0 ? undefined : `at most ${bounds.join(" and ")}`
+}
+
 function describeSchema(schema: Schema) {
-  const { description, text, vector } = schema
+  const { description, text, vector, quota } = schema
   return {
     description: description ?? null,
     fields: (text?.fields ?? []).map(({ name, type, indexed, stored, analyzer }) => ({
@@ -530,6 +541,10 @@ function describeSchema(schema: Schema) {
           hnsw_ef_search: vector.hnswEfSearch,
         }
       : null,
+    quota:
+      describeQuota(schema) === undefined
+        ? null
+        : { max_documents: quota.maxDocuments ?? null, max_size_mb: quota.maxSizeMb ?? null },
   }
 }
 

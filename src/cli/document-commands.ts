@@ -26,7 +26,7 @@ const importCommand = command({
       "is replaced, all its fields. Fields that the schema does not name are kept, but not searched. A bad line is refused by itself, with its number and the reason; the others come in, and the " +
       "command ends with 8.",
     "Lines are taken in batches. Each batch is durable and searchable once it is done; of an id twice in one batch " +
-      "the second is refused.",
+      "the second is refused. An import that ends early says how many documents came in.",
   ],
   examples: [
     ["prism document import -c products -f products.jsonl", "from a file"],
@@ -110,12 +110,36 @@ class Import {
       await flush()
     } catch (error) {
       this.#context.endProgress()
-      if (this.#imported > 0) {
-        this.#context.note(`${plural(this.#imported, "document was", "documents were")} imported before this:`)
-      }
-      throw error
+      throw await this.#endedBy(error)
     }
     this.#context.endProgress()
+  }
+
+  /** What ended the import early, with how far it came. */
+  async #endedBy(error: unknown): Promise<unknown> {
+    const { signal, json } = this.#context
+    const reason: unknown = signal.aborted && !(error instanceof PrismError) ? signal.reason : error
+    if (json) await this.#printJson(false)
+    if (!(reason instanceof PrismError)) return reason
+    const { code, message, hint, place, problems } = reason
+    const where = place === undefined || message.includes(place) ? "" : ` (${place})`
+    const count = this.#imported === 0 ? "no document was" : plural(this.#imported, "document was", "documents were")
+    return new PrismError(code, `${message}${where}; ${count} imported before this`, {
+      ...(hint !== undefined && { hint }),
+      ...(place !== undefined && { place }),
+      problems,
+      cause: reason,
+    })
+  }
+
+  async #printJson(success: boolean): Promise<void> {
+    await this.#context.printJson({
+      success,
+      collection: this.#collection.name,
+      documents_imported: this.#imported,
+      documents_failed: this.#refused,
+      errors: this.#problems.map(({ line, problem }) => ({ line, code: problem.code, error: problem.message })),
+    })
   }
 
   async report(collection: string, source: string): Promise<number> {
@@ -124,13 +148,7 @@ class Import {
       throw new PrismError("INVALID_FORMAT", `${source} holds no documents, only blank lines`, { place: source })
     }
     if (context.json) {
-      await context.printJson({
-        success: this.#refused === 0,
-        collection,
-        documents_imported: this.#imported,
-        documents_failed: this.#refused,
-        errors: this.#problems.map(({ line, problem }) => ({ line, code: problem.code, error: problem.message })),
-      })
+      await this.#printJson(this.#refused === 0)
     } else {
       if (this.#refused > PROBLEMS_SHOWN) context.warn(`… and ${plural(this.#refused - PROBLEMS_SHOWN, "more line")}`)
       await context.print(`Imported ${plural(this.#imported, "document")} into "${collection}"`)
@@ -167,8 +185,7 @@ class Import {
 
   async #add(batch: readonly CheckedDocument[]): Promise<void> {
     if (batch.length === 0) return
-    await this.#collection.addChecked(batch)
-    this.#imported += batch.length
+    await this.#collection.addChecked(batch, (added) => (this.#imported += added))
   }
 
   #refuse(line: number, problem: Problem): void {

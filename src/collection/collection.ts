@@ -186,9 +186,11 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     return { indexed }
   }
 
-  /** Adds documents that are checked already; for imports that check line by line. */
-  async addChecked(documents: readonly CheckedDocument[]): Promise<void> {
-    const { refusal: refused } = await this.#writer.commit(documents.map((document) => ({ kind: "put", document })))
+  /** Adds documents that are checked already; for imports that check line by line. `onAdded` is called with how many of
+   *  them, from the first on, are durable, before this resolves or rejects. */
+  async addChecked(documents: readonly CheckedDocument[], onAdded?: (count: number) => void): Promise<void> {
+    const operations = documents.map((document) => ({ kind: "put", document }) as const)
+    const { refusal: refused } = await this.#writer.commit(operations, onAdded)
     if (refused) throw refused
   }
 

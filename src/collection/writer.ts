@@ -155,12 +155,15 @@ export class CollectionWriter {
   }
 
   /** Makes the operations durable and visible, or a prefix of them where one is refused. Where it rejects, any prefix
-   *  may be there: a restart decides. DISK_FULL rejects what did not fit, and the next write tries again. */
-  async commit(operations: readonly WriteOperation[]): Promise<Committed> {
+   *  may be there: a restart decides. DISK_FULL rejects what did not fit, and the next write tries again. `onDone` is
+   *  called before it settles, also where it rejects, with the number of operations that are known to be durable. */
+  async commit(operations: readonly WriteOperation[], onDone?: (done: number) => void): Promise<Committed> {
     this.#assertUsable()
     if (operations.length === 0) return { done: 0, replaced: 0, refusal: undefined }
-    return await new Promise((resolve, reject) => {
-      this.#pending.push(new PendingWrite(operations, resolve, reject))
+    let write: PendingWrite | undefined
+    const committed = new Promise<Committed>((resolve, reject) => {
+      write = new PendingWrite(operations, resolve, reject)
+      this.#pending.push(write)
       if (this.#drainScheduled) return
       this.#drainScheduled = true
       void this.#exclusive(async () => {
@@ -168,6 +171,7 @@ export class CollectionWriter {
         await this.#drain(this.#pending.splice(0))
       })
     })
+    return await committed.finally(() => onDone?.(write?.done ?? 0))
   }
 
   /** Seals everything written so far into immutable segments. */

@@ -974,6 +974,46 @@ describe("people", () => {
   })
 })
 
+describe("an import that ends early", () => {
+  const QUOTA = SCHEMA.replace("backends:", "quota: { max_documents: 5, max_size_mb: 2.5 }\nbackends:")
+
+  async function bounded(): Promise<FakeRuntime> {
+    const runtime = new FakeRuntime()
+    runtime.write("s.yaml", QUOTA)
+    await expectOk(runtime.run("collection", "create", "products", "-s", "s.yaml"))
+    return runtime
+  }
+
+  test("at its quota tells how many came in, those of the last batch too", async () => {
+    const lines = Array.from({ length: 9 }, (_, n) => `{"id":"n${n}"}\n`)
+    for (const batch of ["1", "3", "1000"]) {
+      const runtime = await bounded()
+      runtime.input = lines
+      const run = ["document", "import", "-c", "products", "--batch-size", batch]
+      const told = 'quota of 5 documents (document "n5"); 5 documents were imported before this\n'
+      await expectFailure(runtime.run(...run), 1, told, "Hint: delete documents")
+      const text = await expectOk(runtime.run("document", "export", "-c", "products"))
+      expect(text.trimEnd().split("\n")).toHaveLength(5)
+      runtime.input = ["{\n", ...lines.slice(5)]
+      const { stdout } = await expectFailure(runtime.run(...run, "--json"), 1, "no document was imported before this")
+      expect(JSON.parse(stdout)).toMatchObject({ success: false, documents_imported: 0, documents_failed: 1 })
+    }
+  })
+
+  test("is what inspect can warn of: it shows the quota", async () => {
+    const runtime = await bounded()
+    const text = await expectOk(runtime.run("collection", "inspect", "products"))
+    expect(text).toContain("\nQuota        at most 5 documents and 2.50 MB\n")
+    const quota = async (runtime: FakeRuntime) =>
+      (JSON.parse(await expectOk(runtime.run("collection", "inspect", "products", "--json"))) as { quota: unknown })
+        .quota
+    expect(await quota(runtime)).toEqual({ max_documents: 5, max_size_mb: 2.5 })
+    const unbounded = await machine()
+    expect(await quota(unbounded)).toBeNull()
+    expect(await expectOk(unbounded.run("collection", "inspect", "products"))).not.toContain("Quota")
+  })
+})
+
 describe("an interrupt", () => {
   test("ends an import that waits for more, keeps what was acknowledged, and exits with 130", async () => {
     const runtime = await machine()
@@ -983,8 +1023,7 @@ describe("an interrupt", () => {
     await expectFailure(
       runtime.run("document", "import", "-c", "products", "--batch-size", "2"),
       130,
-      "2 documents were",
-      "Interrupted",
+      "Error: Interrupted; 2 documents were imported before this\n",
     )
     await expectOk(runtime.run("document", "get", "-c", "products", "d"))
   })
