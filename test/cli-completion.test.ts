@@ -51,6 +51,8 @@ const CASES: [line: string, candidates: string[]][] = [
   ["prism collection export -n pr", ["products"]],
   ["prism collection export products --fo", ["--format", "--force"]],
   ["prism collection export products --format p", ["portable"]],
+  ["prism collection verify prod", ["products", "products.yaml"]],
+  ["prism collection verify --name pr", ["products"]],
   ["prism collection restore --on-bad-line ", ["fail", "skip"]],
   ["prism collection create posts --schema pro", ["products.yaml"]],
   ["prism document import -c po", ["posts"]],

@@ -409,7 +409,7 @@ const verify = command({
   name: "verify",
   description: "Check an archive, or a collection, whole without changing anything",
   details: [
-    "A path that exists is a file; anything else is the name of a collection. Of a collection every file is read and " +
+    "A path that exists is a file; anything else, and what --name gives, is the name of a collection. Of a collection every file is read and " +
       "compared with its checksum, every index is checked inside, and every document is looked up under its id.",
   ],
   examples: [
@@ -421,20 +421,27 @@ const verify = command({
       type: "positional",
       valueHint: "FILE|NAME",
       description: "An archive, - for stdin, or the name of a collection",
-      spelledAs: { flag: "name", alias: "n" },
+      required: false,
+    },
+    name: {
+      type: "string",
+      alias: "n",
+      valueHint: "NAME",
+      description: "Name of the collection, also where a file is called so",
     },
     progress: PROGRESS,
   },
-  async run(context, { subject, progress }) {
-    const { files } = context.runtime
-    // A folder of the collection's name, say its sources, is no archive.
-    const isFile = subject === "-" || (!(await files.isDirectory(subject)) && (await files.size(subject)) !== undefined)
-    if (isFile) return verifyFile(context, subject, progress)
-    if (/[/\\]|\.(jsonl|enc|zst)$/.test(subject)) {
-      throw new PrismError("FILE_NOT_FOUND", `There is no file ${subject}`, { hint: "check the path", place: subject })
+  async run(context, { subject, name, progress }) {
+    if ((subject === undefined) === (name === undefined)) {
+      throw usageError(
+        subject === undefined ? "Missing FILE|NAME" : `Two things to verify are given: ${subject} and ${name}`,
+        "name one file, or one collection",
+      )
     }
+    if (subject !== undefined && (await isFile(context, subject))) return verifyFile(context, subject, progress)
+    const collection = name ?? subject!
     const report = await context.withPrism("read", async (prism) => {
-      const opened = await prism.collection(subject)
+      const opened = await prism.collection(collection)
       const display = context.progress(progress)
       return await opened.verify({
         signal: context.signal,
@@ -442,16 +449,27 @@ const verify = command({
       })
     })
     context.endProgress()
-    if (context.json) await context.printJson({ success: true, collection: subject, ...report })
+    if (context.json) await context.printJson({ success: true, collection, ...report })
     else {
       const { documents, files, bytes } = report
       await context.print(
-        `Collection "${subject}" is whole: ${plural(documents, "document")} in ${plural(files, "file")} of ${formatBytes(bytes)}`,
+        `Collection "${collection}" is whole: ${plural(documents, "document")} in ${plural(files, "file")} of ${formatBytes(bytes)}`,
       )
     }
     return 0
   },
 })
+
+/** @throws PrismError FILE_NOT_FOUND for what can only be the path of a file, and is none */
+async function isFile(context: Context, subject: string): Promise<boolean> {
+  const { files } = context.runtime
+  // A folder of the collection's name, say its sources, is no archive.
+  if (subject === "-" || (!(await files.isDirectory(subject)) && (await files.size(subject)) !== undefined)) return true
+  if (/[/\\]|\.(jsonl|enc|zst)$/.test(subject)) {
+    throw new PrismError("FILE_NOT_FOUND", `There is no file ${subject}`, { hint: "check the path", place: subject })
+  }
+  return false
+}
 
 async function verifyFile(context: Context, path: string, progress: boolean | undefined): Promise<number> {
   const archive = await openArchive(await context.openInput(path))

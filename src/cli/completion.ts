@@ -17,7 +17,7 @@ export function completionScript(shell: (typeof SHELLS)[number], root: Command, 
 }
 
 /** What can stand in the place of a value. */
-type Kind = { words: readonly string[] } | "files" | "folders" | "collections" | "nothing"
+type Kind = { words: readonly string[] } | "files" | "folders" | "collections" | "both" | "nothing"
 
 interface FlagSpec {
   /** With their dashes: `-f`, `--format`. */
@@ -75,8 +75,9 @@ function flagSpec(name: string, arg: Arg): FlagSpec[] {
 function kindOf(arg: Exclude<Arg, { type: "boolean" }>): Kind {
   if (arg.type !== "string" && arg.options !== undefined) return { words: arg.options }
   switch (arg.type === "enum" ? "" : arg.valueHint) {
-    case "FILE":
     case "FILE|NAME":
+      return "both"
+    case "FILE":
     case "VECTOR":
       return "files"
     case "DIR":
@@ -98,7 +99,13 @@ function bashScript(root: Command, bins: readonly string[]): string {
   ]
   const action = (kind: Kind): string => {
     if (typeof kind === "object") return `_prism_words "${kind.words.join(" ")}"`
-    return { files: "_prism_files", folders: "_prism_folders", collections: "_prism_collections", nothing: ":" }[kind]
+    return {
+      files: "_prism_files",
+      folders: "_prism_folders",
+      collections: "_prism_collections",
+      both: "_prism_both",
+      nothing: ":",
+    }[kind]
   }
   const commands = specs.flatMap(({ path, subCommands }) =>
     subCommands.map((sub) => `      "${path}/${sub.name}") path="${path === "" ? "" : `${path} `}${sub.name}" ;;`),
@@ -128,6 +135,10 @@ _prism_files() { compopt -o filenames 2>/dev/null; local IFS=$'\\n'; COMPREPLY=(
 _prism_folders() { compopt -o filenames 2>/dev/null; local IFS=$'\\n'; COMPREPLY=($(compgen -d -- "$cur")); }
 _prism_collections() {
   _prism_words "$("\${COMP_WORDS[0]}" \${directory:+--data-dir "$directory"} collection list --quiet 2>/dev/null)"
+}
+_prism_both() {
+  _prism_collections; local names=("\${COMPREPLY[@]}")
+  _prism_files; COMPREPLY=("\${names[@]}" "\${COMPREPLY[@]}")
 }
 _prism() {
   local cur="\${COMP_WORDS[COMP_CWORD]}" path="" place=0 directory="" flag="" word i
@@ -178,7 +189,13 @@ function zshScript(root: Command, bins: readonly string[]): string {
     words.replaceAll("'", "'\\''").replaceAll("[", "\\[").replaceAll("]", "\\]").replaceAll(":", "\\:")
   const action = (kind: Kind): string => {
     if (typeof kind === "object") return `(${kind.words.join(" ")})`
-    return { files: "_files", folders: "_files -/", collections: "_prism_names", nothing: " " }[kind]
+    return {
+      files: "_files",
+      folders: "_files -/",
+      collections: "_prism_names",
+      both: "_prism_both",
+      nothing: " ",
+    }[kind]
   }
   const functions = specs.map(({ path, subCommands, flags, places, variadic }) => {
     const lines = flags.map(({ spellings, description, value }) => {
@@ -223,6 +240,7 @@ _prism_names() {
   local -a names=(\${(f)"$(prism collection list --quiet 2>/dev/null)"})
   compadd -a names
 }
+_prism_both() { _prism_names; _files }
 ${functions.join("\n")}
 # Autoloaded from fpath it is called at once, else it is made known.
 if [ "$funcstack[1]" = "_prism" ]; then _prism "$@"; else compdef _prism ${bins.join(" ")}; fi
@@ -238,6 +256,7 @@ function fishScript(root: Command, bins: readonly string[]): string {
     if (typeof kind === "object") return `-x -a ${quote(kind.words.join(" "))}`
     return {
       files: "-r -F",
+      both: "-r -F -a '(prism collection list --quiet 2>/dev/null)'",
       folders: "-x -a '(__fish_complete_directories)'",
       collections: "-x -a '(prism collection list --quiet 2>/dev/null)'",
       nothing: "-x",
