@@ -14,7 +14,7 @@ const optimize = command({
   ],
   examples: [
     ["prism index optimize -c products", "after a large import"],
-    ["prism index optimize -c products --progress 2>> optimize.log", "from a nightly job"],
+    ["prism index optimize -c products --progress", "with lines of progress, for the log of a nightly job"],
   ],
   args: { collection: COLLECTION, progress: PROGRESS },
   async run(context, { collection, progress }) {
@@ -42,7 +42,7 @@ const optimize = command({
 
 const stats = command({
   name: "stats",
-  description: "Show segments, memory and state of a collection, and how good its vector search is",
+  description: "Show what a collection is made of, and how good its vector search is",
   details: [
     "With --recall some of the collection's own vectors are searched for twice, once as a search would and once exactly; " +
       "recall is the share of the exact neighbors that the search finds. It reads every vector, which takes a while.",
@@ -82,16 +82,10 @@ const stats = command({
   },
 })
 
-/** What is known of how a collection lies on disk and in memory. */
+/** What is known of how a collection lies on disk. State, memory and cache would be those of this command's own process,
+ *  which tell nobody anything: they stand in the JSON alone. */
 export function describeStorage(stats: CollectionStats): [string, string][] {
-  const { cache } = stats
-  const asked = cache.hits + cache.misses
   return [
-    // So is every collection that a command looks at; it would read like a complaint.
-    ["State", stats.state === "read-only" ? "opened for reading alone" : stats.state],
-    ...(stats.problem
-      ? [["Problem", printable(`${stats.problem.code}: ${stats.problem.message}`)] as [string, string]]
-      : []),
     ["Generation", formatCount(stats.generation)],
     [
       "Segments",
@@ -99,12 +93,6 @@ export function describeStorage(stats: CollectionStats): [string, string][] {
     ],
     ["Deleted", `${plural(stats.deleted_count, "document")}, replaced ones too, that still take room`],
     ["Log", formatBytes(stats.log_bytes)],
-    ["Memory", formatBytes(stats.resident_bytes)],
-    [
-      "Block cache",
-      `${formatBytes(cache.bytes)} of ${formatBytes(cache.capacity)}` +
-        (asked > 0 ? `, which answered ${formatPercent(cache.hits / asked)} of ${plural(asked, "read")}` : ""),
-    ],
   ]
 }
 

@@ -104,7 +104,6 @@ describe("mistakes", () => {
       "serve",
       "key generate",
       "archive ls x",
-      "index stats",
       "benchmark",
       "collection detach a",
       "collection attach -f x",
