@@ -2,7 +2,7 @@ import type { CollectionStats } from "../collection/collection.ts"
 import type { RecallReport } from "../collection/recall.ts"
 import { COLLECTION, PROGRESS } from "./arguments.ts"
 import { command, group } from "./command.ts"
-import { facts, formatBytes, formatCount, formatPercent, plural, printable, table } from "./format.ts"
+import { facts, formatBytes, formatCount, formatPercent, plural, table } from "./format.ts"
 
 const optimize = command({
   name: "optimize",
