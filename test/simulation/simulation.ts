@@ -116,10 +116,19 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const now = performance.now.bind(performance)
   let clock = 0
   performance.now = () => (clock += 0.05)
+  // And names of files, salts of logs.
+  const getRandomValues = crypto.getRandomValues.bind(crypto)
+  const random = new Random(options.seed ^ 0x5a17)
+  crypto.getRandomValues = (array) => {
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+    for (let at = 0; at < bytes.length; at++) bytes[at] = random.below(256)
+    return array
+  }
   try {
     return await new Simulation(options).run()
   } finally {
     performance.now = now
+    crypto.getRandomValues = getRandomValues
   }
 }
 
