@@ -12,6 +12,7 @@ import { facts, formatBytes, formatCount, plural, printable, table } from "./for
 import { describeStorage } from "./index-commands.ts"
 import { readLines } from "./lines.ts"
 import { usageError } from "./parse.ts"
+import { settle } from "./settle.ts"
 import { chunksOf, readText } from "./streams.ts"
 
 const SCHEMA_BYTES_MAX = 16 * 1024 * 1024
@@ -303,9 +304,9 @@ const restore = command({
     // Before the data directory is made: a refused command leaves nothing.
     const archive = await openArchive(await context.openInput(path))
     try {
-      const report = await context.withPrism("make", (prism) => {
+      const report = await context.withPrism("make", async (prism) => {
         const display = context.progress(args.progress)
-        return prism.restore(archive.stream, {
+        const report = await prism.restore(archive.stream, {
           mode: args.replace ? "replace" : args.merge ? "merge" : "fail",
           signal,
           ...(target !== undefined && { target }),
@@ -313,6 +314,8 @@ const restore = command({
           ...(archive.size !== undefined && { sizeBytes: archive.size }),
           ...(display && { onProgress: (done: Progress) => display.update(done) }),
         })
+        if (args.merge) await settle(context, await prism.collection(report.collection), display)
+        return report
       })
       context.endProgress()
       await badLines?.close()

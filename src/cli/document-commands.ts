@@ -9,6 +9,7 @@ import type { Context } from "./context.ts"
 import { plural, prettyJson, printable } from "./format.ts"
 import { type Line, readLines } from "./lines.ts"
 import { usageError } from "./parse.ts"
+import { settle } from "./settle.ts"
 import { chunksOf, peek } from "./streams.ts"
 
 const BATCH_SIZE = 1000
@@ -26,7 +27,8 @@ const importCommand = command({
       "is replaced, all its fields. Fields that the schema does not name are kept, but not searched. A bad line is refused by itself, with its number and the reason; the others come in, and the " +
       "command ends with 8.",
     "Lines are taken in batches. Each batch is durable and searchable once it is done; of an id twice in one batch " +
-      "the second is refused. An import that ends early says how many documents came in.",
+      "the second is refused. An import that ends early says how many documents came in. At " +
+      "the end segments are merged where that is due; Ctrl-C leaves it to the next command that writes, and nothing is lost.",
   ],
   examples: [
     ["prism document import -c products -f products.jsonl", "from a file"],
@@ -112,7 +114,7 @@ class Import {
       this.#context.endProgress()
       throw await this.#endedBy(error)
     }
-    this.#context.endProgress()
+    await settle(this.#context, this.#collection, display)
   }
 
   /** What ended the import early, with how far it came. */

@@ -59,7 +59,7 @@ const stats = command({
   async run(context, { collection, recall }) {
     const { stats, measured } = await context.withPrism("read", async (prism) => {
       const opened = await prism.collection(collection)
-      const measured = recall && opened.schema.vector ? await opened.recall() : undefined
+      const measured = recall && opened.schema.vector ? await opened.recall({ signal: context.signal }) : undefined
       // Afterwards, so that memory and block cache are those of an open collection that was used.
       return { stats: await opened.stats(), measured }
     })

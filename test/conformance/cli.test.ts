@@ -1020,6 +1020,51 @@ describe("an import that ends early", () => {
   })
 })
 
+describe("merges that are due", () => {
+  test("are finished by import and restore --merge; an interrupt leaves them, and everything that came in", async () => {
+    const runtime = await machine()
+    const segments = async () => {
+      const stats = JSON.parse(await expectOk(runtime.run("index", "stats", "-c", "products", "--json"))) as object
+      return stats as { segment_count: number; document_count: number }
+    }
+    const add = ["document", "import", "-c", "products"]
+    await expectOk(runtime.run("collection", "export", "products", "-o", "part.jsonl"))
+    const merge = ["collection", "restore", "-f", "part.jsonl", "-t", "products", "--merge"]
+    // A log of more than 1 MiB becomes a segment when the command ends, too late for a merge.
+    for (let part = 0; part < 8; part++) {
+      runtime.input = [`{"id":"part ${part}","note":"${"x".repeat(1_100_000)}"}\n`]
+      await expectOk(runtime.run(...add))
+    }
+    expect(await segments()).toMatchObject({ segment_count: 8, document_count: 11 })
+    const storage = runtime.directories.get("./data")!
+    const create = storage.create.bind(storage)
+    let merging = false
+    storage.create = async (path) => {
+      if (path.includes("/text/")) {
+        merging = true
+        runtime.interrupt()
+      }
+      return await create(path)
+    }
+    runtime.input = ['{"id":"last"}\n']
+    expect(await runtime.run(...add)).toEqual({
+      code: 0,
+      stdout: 'Imported 1 document into "products"\n',
+      stderr: "",
+    })
+    expect(merging).toBe(true)
+    expect(await segments()).toMatchObject({ segment_count: 8, document_count: 12 })
+    storage.create = create
+    runtime.input = ['{"id":"last"}\n']
+    await expectOk(runtime.run(...add))
+    expect(await segments()).toMatchObject({ segment_count: 1, document_count: 12 })
+    for (let time = 0; time < 8; time++) await runtime.run(...merge)
+    const merged = await segments()
+    expect(merged.segment_count).toBeLessThan(8)
+    expect(merged.document_count).toBe(12)
+  })
+})
+
 describe("an interrupt", () => {
   test("ends an import that waits for more, keeps what was acknowledged, and exits with 130", async () => {
     const runtime = await machine()
