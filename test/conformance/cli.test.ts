@@ -1089,6 +1089,16 @@ describe("an interrupt", () => {
     expect(await expectOk(runtime.run("collection", "list", "-q"))).toBe("products\n")
   })
 
+  test("ends a measurement of recall", async () => {
+    const runtime = await machine()
+    const storage = runtime.directories.get("./data")!
+    runtime.openStorage = async () => {
+      runtime.interrupt()
+      return await Promise.resolve(storage)
+    }
+    await expectFailure(runtime.run("index", "stats", "-c", "products", "--recall"), 130, "Error: Interrupted")
+  })
+
   test("ends an export without a file", async () => {
     const runtime = await machine()
     runtime.stderrIsTerminal = true
