@@ -190,6 +190,7 @@ export class Generations {
 
   /** The active segment is full, or to be sealed: begins a new log and a RAM segment for it. */
   async freeze(): Promise<void> {
+    this.#assertCertain()
     const { storage, directory, durable, tenure } = this.#context
     const number = this.#active.log.number + 1
     const entry = { number, path: logPath(number, tenure) }
@@ -264,6 +265,7 @@ export class Generations {
   /** Puts the segment that was built from `capture` in the place of its sources; undefined where nothing was left to
    *  build. Deletions that came meanwhile are carried over. */
   async install({ sources, lives }: Capture, entry: SegmentEntry | undefined): Promise<void> {
+    this.#assertCertain()
     const { storage, directory, cache } = this.#context
     const isSealed = sources[0] instanceof RamSegment
     const replaced = new Set<Segment>(sources)
@@ -327,6 +329,7 @@ export class Generations {
    *  newest ones: every document of them replaces what this collection has under its id, in one manifest swap. The
    *  active segment is empty and none is frozen. Resolves to the number of documents replaced. */
   async adopt(from: string, entries: readonly SegmentEntry[]): Promise<number> {
+    this.#assertCertain()
     assert(this.#frozen.length === 0 && this.#log.isEmpty, "adopted segments come behind all others")
     const { storage, directory, cache, tenure } = this.#context
     const moved: string[] = []
@@ -468,6 +471,16 @@ export class Generations {
       throw error
     }
     this.#manifest = manifest
+  }
+
+  /** Before anything is written: of two manifests that may be on the disk one names files that the next swap would give
+   *  the same names. */
+  #assertCertain(): void {
+    if (!this.#uncertain) return
+    throw new PrismError("READ_ONLY", `a change of ${this.#context.directory} failed halfway`, {
+      hint: "close the collection and open it again: what was acknowledged is safe",
+      cause: this.#uncertain.error,
+    })
   }
 
   /** Lets go of segments that the manifest no longer names; their files go when the last reader has. */
