@@ -217,7 +217,7 @@ describe("signals", () => {
       child.kill(signal)
       const { status, stderr } = await ended
       expect(status).toBe(130)
-      expect(stderr).toContain("1 document was imported before this:\nError: Interrupted\n")
+      expect(stderr).toContain("Error: Interrupted; 1 document was imported before this\n")
       expect(prism("document", "get", "-c", "products", "kept").status).toBe(0)
     },
   )

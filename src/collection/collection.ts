@@ -386,8 +386,23 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
         bytes += log.length
       }
       return { files, bytes, documents }
+    } catch (error) {
+      throw (await this.#isOutdated(error)) ? outdated(this.name) : error
     } finally {
       await release()
+    }
+  }
+
+  /** Whether files that were looked for by name may have gone with good reason: nothing could be pinned. */
+  async #isOutdated(failure: unknown): Promise<boolean> {
+    const source = this.#source
+    if (!(failure instanceof PrismError && failure.code === "CORRUPT")) return false
+    if (!(source instanceof CollectionReader) || source.isPinned) return false
+    try {
+      const { generation, collectionId } = await readManifest(this.#context.storage, this.#context.directory)
+      return generation !== source.manifest.generation || collectionId !== source.manifest.collectionId
+    } catch {
+      return true
     }
   }
 
@@ -526,6 +541,12 @@ interface Reading<T> extends AsyncDisposable {
 
 function isSameList(a: readonly Segment[], b: readonly Segment[]): boolean {
   return a.length === b.length && a.every((segment, place) => segment === b[place])
+}
+
+function outdated(name: string): PrismError {
+  return new PrismError("CLOSED", `collection "${name}" has changed since it was opened, and no pin could be written`, {
+    hint: "open it again to verify what is there now",
+  })
 }
 
 function duplicate(id: string): PrismError {

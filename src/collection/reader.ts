@@ -96,6 +96,11 @@ export class CollectionReader {
     return this.#segments
   }
 
+  /** Whether the files that it names are kept, beside those that it has open. */
+  get isPinned(): boolean {
+    return this.#pin !== undefined
+  }
+
   /** The pin keeps them. */
   holdFiles(): () => Promise<void> {
     return async () => {}

@@ -435,12 +435,21 @@ class Simulation {
       else if (choice < 5) await this.#checkText(collection, state, this.#versionOf(state))
       else if (choice < 6) await this.#checkVector(collection, state, this.#versionOf(state))
       else if (choice < 7) await this.#checkDocuments("of a reader", collection, state)
-      else if (choice < 8 && !reader.isGone) await collection.verify()
+      else if (choice < 8 && !reader.isGone) await this.#verifyReader(collection)
       else await this.#closeReader()
     } catch (error) {
       this.#allowFault(error, "a reader", fired)
     }
     this.#readers = this.#readers.filter(({ process }) => !process.isDead)
+  }
+
+  async #verifyReader(collection: Collection): Promise<void> {
+    try {
+      await collection.verify()
+    } catch (error) {
+      // It could write no pin, on a full disk, and the writer has gone on.
+      if (codeOf(error) !== "CLOSED") throw error
+    }
   }
 
   async #closeReader(): Promise<void> {
