@@ -176,3 +176,53 @@ test("a collection whose folder could not be synced is taken back: nobody writes
   expect(await refusalCode(unlucky.createCollection("c", SCHEMA))).toBe("IO_ERROR")
   expect(await refusalCode(unlucky.collection("c"))).toBe("READ_ONLY")
 })
+
+test("what a process left unsynced when it died is made durable before anything is removed for its sake", async () => {
+  // The process dies, or its sync fails, between a rename and the sync of the folder; another one starts and cleans up;
+  // then the power goes, at any operation of that start.
+  const scenarios: Record<string, (prism: Prism) => Promise<unknown>> = {
+    "a checkpoint": async (prism) => {
+      const collection = await prism.collection("c")
+      await collection.delete("a")
+      await collection.checkpoint()
+    },
+    "a replacement": async (prism) => await prism.restore(streamOf(second), { target: "c", mode: "replace" }),
+  }
+  for (const [name, change] of Object.entries(scenarios)) {
+    for (let failed = 0; failed < 12; failed++) {
+      for (let stopAt = 0; stopAt < 14; stopAt++) {
+        const storage = new FaultyStorage()
+        const prism = await Prism.openStorage(storage, runtime)
+        const collection = await prism.createCollection("c", SCHEMA)
+        await collection.add([
+          { id: "a", fields: { title: "one" } },
+          { id: "b", fields: { title: "two" } },
+        ])
+        await collection.checkpoint()
+        await collection.add({ id: "d", fields: { title: "three" } })
+        await collection.delete("d")
+        let syncs = 0
+        storage.faults = ({ kind }) => (kind === "syncDirectory" && syncs++ === failed ? { kind: "kill" } : undefined)
+        await change(prism).catch(() => undefined)
+        storage.kill()
+        storage.faults = undefined
+        const next = storage.process()
+        next.failAt(stopAt, { kind: "stop" })
+        const restarted = await Prism.openStorage(next, runtime).catch(() => undefined)
+        await restarted?.collection("c").catch(() => undefined)
+        const left = await Prism.openStorage(await storage.crash(), runtime)
+        const ids: string[] = []
+        for await (const { id } of (await left.collection("c")).documents()) ids.push(id)
+        const may = [["a", "b"], ["b"], await idsOf(second)]
+        expect(may, `${name}, sync ${failed}, then stopped at ${stopAt}`).toContainEqual(ids)
+        await left.close()
+      }
+    }
+  }
+})
+
+async function idsOf(archive: Uint8Array): Promise<string[]> {
+  return lines(archive)
+    .slice(1)
+    .map((line) => JSON.parse(line).id)
+}

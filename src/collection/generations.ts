@@ -114,6 +114,9 @@ export class Generations {
     shape: SegmentShape,
   ): Promise<Generations> {
     const { storage, directory, durable } = context
+    // A process that died, or whose sync failed, may have left a rename that a power cut takes back: then the manifest
+    // before it is the one that counts, and its files are no leftovers.
+    await storage.syncDirectory(directory)
     const pinned = await pinnedFiles(storage, directory)
     await removeLeftovers(storage, directory, new Set([MANIFEST_NAME, ...pathsOf(manifest), ...pinned]))
     const { sealed, logs } = await openSegments(name, context, manifest, schema, shape)

@@ -86,9 +86,10 @@ export class Prism implements AsyncDisposable {
     try {
       lock = await storage.lock()
       for (const folder of [COLLECTIONS, STAGING, TRASH]) await storage.makeDirectory(folder)
-      await recoverFolders(storage)
-      // A process that died, or whose sync failed, may have left names that a power cut would still take away.
+      // A process that died, or whose sync failed, may have left names that a power cut would still take away: first they
+      // are made durable, then something may rest on them.
       for (const folder of [TRASH, COLLECTIONS]) await storage.syncDirectory(folder)
+      await recoverFolders(storage)
       return new Prism(storage, runtime, lock, tuning)
     } catch (error) {
       await settleAll([async () => await lock?.release(), () => storage.close()]).catch(() => undefined)

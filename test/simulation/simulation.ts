@@ -111,11 +111,17 @@ interface Archive {
   readonly state: ReadonlyMap<string, number>
 }
 
+/** Milliseconds; goes on from one run to the next, as what looks at it does. */
+let clock = 0
+
 export async function simulate(options: SimulationOptions): Promise<SimulationReport> {
   // Long work yields to timers by the clock; by a clock of its own here, so that a seed is always the same run.
   const now = performance.now.bind(performance)
-  let clock = 0
+  clock += 1000
   performance.now = () => (clock += 0.05)
+  const wallClock = Date.now
+  let wall = 1.7e12
+  Date.now = () => ++wall
   // And names of files, salts of logs.
   const getRandomValues = crypto.getRandomValues.bind(crypto)
   const random = new Random(options.seed ^ 0x5a17)
@@ -128,6 +134,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     return await new Simulation(options).run()
   } finally {
     performance.now = now
+    Date.now = wallClock
     crypto.getRandomValues = getRandomValues
   }
 }
