@@ -70,6 +70,7 @@ const documents = Array.from({ length: 2000 }, (_, i) => ({
   vector: Float32Array.from({ length: 8 }, (_, j) => Math.fround(Math.sin(i * 8 + j))),
 }))
 await wal.append(documents)
+const { length } = wal
 await wal.close()
 const schema = JSON.stringify({
   backends: {
@@ -77,9 +78,10 @@ const schema = JSON.stringify({
     vector: { embedding_field: "embedding", dimension: 8 },
   },
 })
-const log = { kind: "log", path: "wal", walNumber: 1, documentCount: 2000, live: new Uint8Array(250).fill(0xfd) }
+const live = new Uint8Array(250).fill(0xfd)
+const log = { kind: "log", log: { number: 1, path: "wal", length }, documentCount: 2000, live }
 const background = new Background({ createSha256: runtime.createSha256, startWorker }, storage)
-const entry = await background.build({ directory: "c", schema, id: 1, level: 0, sources: [log] })
+const entry = await background.build({ directory: "c", schema, id: 1, stem: "1", level: 0, sources: [log] })
 console.log(JSON.stringify({ threads, entry }))
 // Nothing is closed: threads without work must not keep the process.
 `
