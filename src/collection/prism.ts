@@ -62,6 +62,8 @@ export class Prism implements AsyncDisposable {
   readonly #turns = new Map<string, Promise<unknown>>()
   /** Collections that were made, or replaced, by a change that could neither be synced nor undone. */
   readonly #unsure = new Map<string, unknown>()
+  /** Staging folders that only the next start may remove. */
+  readonly #kept = new Set<string>()
   #stagingNumber = 0
   #closing: Promise<void> | undefined
 
@@ -365,9 +367,7 @@ export class Prism implements AsyncDisposable {
       await this.#storage.syncDirectory(COLLECTIONS)
     } catch (error) {
       // Nobody may write to what the next power cut may take away.
-      if (isLive) {
-        await this.#storage.rename(live, staged).catch(() => this.#unsure.set(name, error))
-      }
+      if (isLive) await this.#takeBack(name, live, staged, error)
       // Where the old one cannot be put back either, the next start does it; the first error is the one to tell.
       if (there && !(await this.#exists(name).catch(() => true))) {
         await this.#moveDurably(replaced, live).catch(() => undefined)
@@ -377,6 +377,21 @@ export class Prism implements AsyncDisposable {
     this.#unsure.delete(name)
     // The new one is live whatever becomes of the old one: what is left of it goes with the next change.
     if (there) await removeReplaced(this.#storage, name, this.#unique()).catch(() => undefined)
+  }
+
+  /** Makes a published folder a staged one again. Until that is durable a power cut may bring it back: it stays whole. */
+  async #takeBack(name: string, live: string, staged: string, error: unknown): Promise<void> {
+    try {
+      await this.#storage.rename(live, staged)
+    } catch {
+      this.#unsure.set(name, error)
+      return
+    }
+    try {
+      await this.#storage.syncDirectory(COLLECTIONS)
+    } catch {
+      this.#kept.add(staged)
+    }
   }
 
   /** What an earlier replacement could not remove must not come back in place of what goes now. */
@@ -396,6 +411,7 @@ export class Prism implements AsyncDisposable {
 
   /** Removes a folder after an error. Where that fails too, the next start removes it; the first error is the one to tell. */
   async #discard(directory: string): Promise<void> {
+    if (this.#kept.has(directory)) return
     await this.#storage.removeDirectory(directory).catch(() => undefined)
   }
 
