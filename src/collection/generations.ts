@@ -18,11 +18,10 @@ import { encodeTombstones } from "../storage/tombstones.ts"
 import { WalWriter } from "../storage/wal.ts"
 import type { CollectionContext } from "./context.ts"
 import { openSegments, pathsOf, releaseAll } from "./open-segments.ts"
-import { prepareOperations } from "./operations.ts"
 import { RamSegment } from "./ram-segment.ts"
 import type { Schema } from "./schema.ts"
 import { SealedSegment } from "./sealed-segment.ts"
-import type { Segment, SegmentShape } from "./segment.ts"
+import { prepareIds, type Segment, type SegmentShape } from "./segment.ts"
 import type { BuildSource, BuildTask } from "./segment-builder.ts"
 import { isOfTenure, logPath, segmentPaths, segmentStem, tombstonesPath } from "./segment-files.ts"
 
@@ -378,10 +377,7 @@ export class Generations {
     let replaced = 0
     let ids: string[] = []
     const look = async () => {
-      await prepareOperations(
-        this.#sealed,
-        ids.map((id) => ({ kind: "delete", id })),
-      )
+      await prepareIds(this.#sealed, ids)
       for (const id of ids) {
         for (const older of this.#sealed) {
           const docOrd = older.find(id)
