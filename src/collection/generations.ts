@@ -205,7 +205,7 @@ export class Generations {
     try {
       log = await WalWriter.create(storage, path, { walNumber: number, durable })
       ram = new RamSegment(this.#shape, entry, await storage.open(path))
-      await this.#swap({ logs: [...this.#manifest.logs.slice(0, -1), ended, entry] })
+      this.#manifest = await this.#swap({ logs: [...this.#manifest.logs.slice(0, -1), ended, entry] })
     } catch (error) {
       await settleAll([async () => await log?.close(), async () => await ram?.release()]).catch(() => undefined)
       await this.#discard([entry.path])
@@ -298,7 +298,7 @@ export class Generations {
       if (isSealed && built) kept = [...kept, built]
       await this.#syncFolders()
       const [oldest] = this.#frozen
-      await this.#swap({
+      this.#manifest = await this.#swap({
         segments: kept.map((segment) => entries.get(segment) ?? segment.entry),
         logs: isSealed
           ? this.#manifest.logs.filter(({ number }) => number !== oldest?.log.number)
@@ -353,7 +353,9 @@ export class Generations {
       const next = new Map<SealedSegment, SegmentEntry>()
       for (const [segment, live] of changed) next.set(segment, await this.#writeTombstones(segment, moved, live))
       await this.#syncFolders()
-      await this.#swap({ segments: [...this.#sealed, ...opened].map((segment) => next.get(segment) ?? segment.entry) })
+      this.#manifest = await this.#swap({
+        segments: [...this.#sealed, ...opened].map((segment) => next.get(segment) ?? segment.entry),
+      })
       for (const [segment, live] of changed) {
         const former = segment.entry.files.tombstones?.path
         if (former !== undefined) this.#obsolete.add(former)
@@ -448,7 +450,9 @@ export class Generations {
     for (const folder of FOLDERS) await storage.syncDirectory(joinPath(directory, folder))
   }
 
-  async #swap(change: { segments?: readonly SegmentEntry[]; logs?: readonly LogEntry[] }): Promise<void> {
+  /** Resolves to the new manifest. Who asked takes it over together with the segments and logs that it names: between
+   *  the two nobody may look, or files are held by one list and read by the other. */
+  async #swap(change: { segments?: readonly SegmentEntry[]; logs?: readonly LogEntry[] }): Promise<Manifest> {
     const { storage, directory, assertHeld } = this.#context
     const segments = change.segments ?? this.#manifest.segments
     const manifest: Manifest = {
@@ -469,7 +473,7 @@ export class Generations {
       if (renaming) this.#uncertain = { error }
       throw error
     }
-    this.#manifest = manifest
+    return manifest
   }
 
   /** Before anything is written: of two manifests that may be on the disk one names files that the next swap would give
