@@ -2,6 +2,7 @@ import { crc32c } from "../base/crc32c.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import type { Engine } from "./engine.ts"
 import { allocated, copyOut } from "./memory.ts"
+import { ReadBuffers } from "./read-buffers.ts"
 
 /** Where a blob's bytes are read from; a storage's ReadableFile is one. Rejects where there are fewer bytes. */
 export interface ByteSource {
@@ -9,6 +10,8 @@ export interface ByteSource {
   /** For messages, where it has one. */
   readonly path?: string
   read(offset: number, length: number): Promise<Uint8Array>
+  /** Fills `target` with the bytes from `offset` on, where the source can. */
+  readInto?(target: Uint8Array, offset: number): Promise<void>
 }
 
 /** Keeps pages that were read, by the source's identity and the offset there; a storage's BlockCache is one. */
@@ -41,6 +44,8 @@ const MEMORY_BYTES = 2 ** 32 - PAGE_BYTES // an address is a u32
 /** Pages that one read takes together: 1 MiB. */
 const PAGES_A_READ = 16
 const READS_AT_ONCE = 4
+/** Of all blobs together: as many as the runtime has threads for them (libuv: 4). */
+const readBuffers = new ReadBuffers(READS_AT_ONCE, PAGES_A_READ * PAGE_BYTES)
 /** Ranges over more pages than this pass the cache by: a scan would leave nothing in it that is asked for again. */
 const CACHED_PAGES_MAX = 2
 /** The first read of a file: header and tables of a blob of up to about 60 MiB. */
@@ -254,7 +259,19 @@ export class PagedBlob {
   async #bring(first: number, count: number): Promise<void> {
     const { source, what } = this.#file as OpenedFile
     const at = this.#pageOffset(first)
-    const bytes = await readExactly(source, at, this.#pageOffset(first + count) - at, what)
+    const length = this.#pageOffset(first + count) - at
+    if (!source.readInto) return this.#install(first, count, await readExactly(source, at, length, what))
+    await readBuffers.lend(async (buffer) => {
+      const bytes = buffer.subarray(0, length)
+      await source.readInto?.(bytes, at)
+      this.#install(first, count, bytes)
+    })
+  }
+
+  /** Puts pages that were read in their place. */
+  #install(first: number, count: number, bytes: Uint8Array): void {
+    const { source, what } = this.#file as OpenedFile
+    const at = this.#pageOffset(first)
     this.assertOpen()
     for (let page = first; page < first + count; page++) {
       if (this.#isPresent(page)) continue

@@ -363,7 +363,7 @@ export class LocalStorage implements Storage {
   }
 }
 
-class LocalReadableFile implements ReadableFile {
+export class LocalReadableFile implements ReadableFile {
   readonly path: string
   readonly size: number
   #reader: DiskReader | undefined
@@ -375,12 +375,17 @@ class LocalReadableFile implements ReadableFile {
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(length)
+    await this.readInto(bytes, offset)
+    return bytes
+  }
+
+  /** Fills `target` with the bytes from `offset` on. */
+  async readInto(target: Uint8Array, offset: number): Promise<void> {
     const reader = this.#reader
     if (!reader) throw closed(this.path)
-    const bytes = new Uint8Array(length)
-    const count = await attempt("read", this.path, () => reader.read(bytes, offset))
-    if (count < length) throw truncated(this.path, offset + length, offset + count)
-    return bytes
+    const count = await attempt("read", this.path, () => reader.read(target, offset))
+    if (count < target.length) throw truncated(this.path, offset + target.length, offset + count)
   }
 
   async close(): Promise<void> {
