@@ -11,12 +11,17 @@ export interface Runtime {
     directory: string,
     options: { create: boolean; removeIfEmpty?: boolean; readOnly?: boolean },
   ): Promise<Storage>
-  createSha256(): Sha256
+  readonly createSha256: () => Sha256
+  readonly createGcm: (direction: "encrypt" | "decrypt", key: Uint8Array, nonce: Uint8Array) => Gcm
+  readonly zstd: Zstd
   /** Starts another thread of this process, which runs the runtime's own `worker.ts`. Missing where there are none. */
   startWorker?(listener: TaskWorkerListener): TaskWorker
   readonly files: Files
   readonly terminal: Terminal
 }
+
+/** What archives need of a runtime. */
+export type Codecs = Pick<Runtime, "createSha256" | "createGcm" | "zstd">
 
 /** A thread. What goes to it and comes from it is copied (structured clone). */
 export interface TaskWorker {
@@ -40,6 +45,38 @@ export interface Sha256 {
   digestHex(): string
 }
 
+/** AES-256-GCM (NIST SP 800-38D) over a stream of any length, without associated data. Only archives of PENC version 1
+ *  need it: all else goes through WebCrypto, a chunk at a time. */
+export interface Gcm {
+  /** The same number of bytes, encrypted or decrypted; what is decrypted is not authentic before `verify` said so. */
+  update(bytes: Uint8Array): Uint8Array
+  /** After the last `update` of an encryption: the 16 bytes of the tag. */
+  tag(): Uint8Array
+  /** After the last `update` of a decryption: whether this is the tag of all that went through. */
+  verify(tag: Uint8Array): boolean
+}
+
+/** Zstandard (RFC 8878), off the calling thread where the runtime can. Calls may overlap, and run beside each other then.
+ *  Frames are whole and by themselves: `formats/zstd-frame.ts` finds where they end, and what they ask for. Their checksums
+ *  are verified. */
+export interface Zstd {
+  /** One frame that holds these bytes (4 MiB at most), with its content size and checksum. Which bytes it has depends on
+   *  the runtime. */
+  compress(bytes: Uint8Array): Promise<Uint8Array>
+  /** What one whole frame holds, exactly `length` bytes (4 MiB at most). CORRUPT where that cannot be. */
+  decompress(frame: Uint8Array, length: number): Promise<Uint8Array>
+  /** Decodes one whole frame of any size as it comes, in the pieces of `takeFrame`. Memory is bounded by its window, which
+   *  is 128 MiB at most. CORRUPT where it cannot be decoded; what `frame` throws. */
+  decompressStream(frame: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>
+}
+
+/** Bytes that can be read at any place. */
+export interface RandomAccess {
+  readonly size: number
+  /** Exactly `length` bytes from `offset`; TRUNCATED where it ends before. Calls may overlap. */
+  read(offset: number, length: number): Promise<Uint8Array>
+}
+
 /** Files that a user names: archives, schemas, key files. Paths are as typed, relative to the working directory. */
 export interface Files {
   /** Byte length, or undefined where there is no such file. A directory is an IO_ERROR that says so. */
@@ -47,10 +84,18 @@ export interface Files {
   isDirectory(path: string): Promise<boolean>
   /** Streams a file; FILE_NOT_FOUND, PERMISSION_DENIED. */
   read(path: string): Promise<ReadableStream<Uint8Array>>
+  /** Opens a file for reads at any place; undefined for a pipe or device. FILE_NOT_FOUND, PERMISSION_DENIED. */
+  open(path: string): Promise<(RandomAccess & AsyncDisposable) | undefined>
+  /** Bytes that there is room for where `path` is or would be, where that can be told. */
+  freeBytes(path: string): Promise<number | undefined>
   /** Writes beside `path` under a temporary name (exclusive, mode 0600, no links followed). Closing the stream syncs
    *  and renames it over `path`; aborting removes it. Missing parent folders are made. Without `replace` an existing
-   *  file is FILE_EXISTS, also when it appears meanwhile. */
-  write(path: string, options: { replace: boolean }): Promise<WritableStream<Uint8Array>>
+   *  file is FILE_EXISTS, also when it appears meanwhile. `verify` gets what was written, after the sync and before the
+   *  rename; where it throws, that error comes out and nothing was written. */
+  write(
+    path: string,
+    options: { replace: boolean; verify?: (written: RandomAccess) => Promise<void> },
+  ): Promise<WritableStream<Uint8Array>>
 }
 
 /** The process as the command line sees it. */

@@ -1,15 +1,19 @@
 import type { Runtime } from "../runtime.ts"
 import { files } from "./files.ts"
+import { createGcm } from "./gcm.ts"
 import { createSha256 } from "./sha256.ts"
 import { startWorker } from "./start-worker.ts"
 import { openStorage } from "./storage.ts"
 import { terminal } from "./terminal.ts"
+import { zstd } from "./zstd.ts"
 
 export const runtime: Runtime = {
   name: "bun",
   version: process.versions.bun ?? "unknown",
   openStorage,
   createSha256,
+  createGcm,
+  zstd,
   startWorker,
   files,
   terminal,

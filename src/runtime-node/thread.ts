@@ -1,6 +1,6 @@
 // Threads by node:worker_threads, which Deno and Bun have too, with the same events.
 import { platform, setPriority } from "node:os"
-import { parentPort, Worker } from "node:worker_threads"
+import { parentPort, Worker, workerData } from "node:worker_threads"
 import { assert } from "../base/errors.ts"
 import type { TaskWorker, TaskWorkerListener } from "../runtime.ts"
 
@@ -13,11 +13,19 @@ export function workerUrl(neighbour: string): URL {
   return new URL(neighbour.endsWith(".ts") ? "./worker.ts" : "./worker.js", neighbour)
 }
 
+/** What a thread is for: tasks of a collection, beside what its callers wait for, or a codec, which they wait for. */
+export type ThreadRole = "tasks" | "zstd"
+
+export interface Thread extends TaskWorker {
+  /** `handedOver`: buffers of the message that need not be copied, and are gone here afterwards. */
+  post(message: unknown, handedOver?: ArrayBuffer[]): void
+}
+
 /** Starts a thread that runs the module at `url`. */
-export function startThread(url: URL, listener: TaskWorkerListener): TaskWorker {
+export function startThread(url: URL, listener: TaskWorkerListener, role: ThreadRole = "tasks"): Thread {
   // Options of this process, such as --input-type, would keep the compiled file from being loaded; TypeScript needs those
   // that load it.
-  const worker = new Worker(url, url.pathname.endsWith(".ts") ? {} : { execArgv: [] })
+  const worker = new Worker(url, { workerData: role, ...(url.pathname.endsWith(".ts") ? {} : { execArgv: [] }) })
   let error: unknown
   worker.on("message", (message) => listener.onMessage(message))
   worker.on("error", (thrown) => {
@@ -25,7 +33,7 @@ export function startThread(url: URL, listener: TaskWorkerListener): TaskWorker 
   })
   worker.on("exit", () => listener.onEnd(error))
   return {
-    post: (message) => worker.postMessage(message),
+    post: (message, handedOver = []) => worker.postMessage(message, handedOver),
     setHoldsProcess(holds) {
       if (holds) worker.ref()
       else worker.unref()
@@ -50,13 +58,22 @@ function giveWay(): void {
   }
 }
 
+export interface ParentThread {
+  /** What this thread was started for. */
+  readonly role: ThreadRole
+  post(message: unknown, handedOver?: ArrayBuffer[]): void
+  listen(callback: (message: unknown) => void): void
+}
+
 /** The thread that started this one. */
-export function parentThread(): { post(message: unknown): void; listen(callback: (message: unknown) => void): void } {
+export function parentThread(): ParentThread {
   const port = parentPort
   assert(port !== null, "worker.ts runs in a thread of its own")
-  giveWay()
+  const role = workerData as ThreadRole
+  if (role === "tasks") giveWay()
   return {
-    post: (message) => port.postMessage(message),
+    role,
+    post: (message, handedOver = []) => port.postMessage(message, handedOver),
     listen: (callback) => void port.on("message", callback),
   }
 }

@@ -3,5 +3,8 @@ import { serveTasks } from "../collection/task-server.ts"
 import { createSha256 } from "./sha256.ts"
 import { openStorage } from "./storage.ts"
 import { parentThread } from "./thread.ts"
+import { serveZstd } from "./zstd-threads.ts"
 
-serveTasks({ openStorage, createSha256 }, parentThread())
+const parent = parentThread()
+if (parent.role === "zstd") serveZstd(parent)
+else serveTasks({ openStorage, createSha256 }, parent)

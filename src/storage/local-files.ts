@@ -1,7 +1,14 @@
 import { PrismError } from "../base/errors.ts"
 import type { Files } from "../runtime.ts"
 import type { Disk } from "./disk.ts"
-import { isCode, makeDirectories, randomHex, renameWithoutReplacing, unlinkIfThere } from "./local-storage.ts"
+import {
+  isCode,
+  LocalReadableFile,
+  makeDirectories,
+  randomHex,
+  renameWithoutReplacing,
+  unlinkIfThere,
+} from "./local-storage.ts"
 import { attempt, systemError } from "./system-error.ts"
 
 /** The files that a user names, the same on every runtime: the runtime brings the system calls. */
@@ -35,11 +42,30 @@ export function localFiles(disk: Disk): Files {
       )
     },
 
-    write: (path, options) => writeFile(disk, path, options.replace),
+    async open(path) {
+      const place = disk.resolve(path)
+      const found = await attempt("look at", path, () => disk.stat(place))
+      if (found?.kind === "directory") throw isFolder("read", path)
+      if (found?.kind === "other") return undefined
+      return new LocalReadableFile(path, await attempt("read", path, () => disk.openRead(place)))
+    },
+
+    freeBytes: (path) =>
+      attempt("look at", path, async () => {
+        let place = disk.resolve(path)
+        while ((await disk.stat(place)) === undefined) place = disk.parent(place)
+        return await disk.freeBytes(place)
+      }),
+
+    write: (path, options) => writeFile(disk, path, options),
   }
 }
 
-async function writeFile(disk: Disk, path: string, replace: boolean): Promise<WritableStream<Uint8Array>> {
+async function writeFile(
+  disk: Disk,
+  path: string,
+  { replace, verify }: Parameters<Files["write"]>[1],
+): Promise<WritableStream<Uint8Array>> {
   const target = disk.resolve(path)
   const folder = disk.parent(target)
   const found = await attempt("look at", path, () => disk.stat(target))
@@ -85,6 +111,10 @@ async function writeFile(disk: Disk, path: string, replace: boolean): Promise<Wr
         await writer.sync()
         open = false
         await writer.close()
+        if (verify) {
+          await using written = new LocalReadableFile(path, await disk.openRead(temporary))
+          await verify(written)
+        }
         if (replace) await disk.rename(temporary, target)
         else await renameWithoutReplacing(disk, temporary, target)
         await disk.syncDirectory(folder)

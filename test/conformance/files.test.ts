@@ -1,5 +1,6 @@
 import { expect, test } from "vitest"
-import { equalBytes } from "../../src/base/bytes.ts"
+import { concatBytes, equalBytes, fromHex } from "../../src/base/bytes.ts"
+import { PrismError } from "../../src/base/errors.ts"
 import { refusal, refusalCode } from "../support/refusal.ts"
 import { runtime, system, temporaryFolder } from "../support/runtime.ts"
 
@@ -146,6 +147,83 @@ test("a missing file is FILE_NOT_FOUND by the name that was typed", async () => 
   expect(error.message).toMatch(/no\/such\/file\.jsonl/)
   expect(error.place).toBe("no/such/file.jsonl")
   expect(await files.size("no/such/file.jsonl")).toBe(undefined)
+})
+
+test("a file is read at any place, and ends where it ends", async () => {
+  await using folder = await temporaryFolder()
+  const path = system.path(folder.path, "a")
+  await system.write(path, "0123456789")
+  {
+    await using file = (await files.open(path))!
+    expect(file.size).toBe(10)
+    const parts = await Promise.all([file.read(8, 2), file.read(0, 3), file.read(10, 0)])
+    expect(parts).toEqual([bytes("89"), bytes("012"), bytes("")])
+    expect(await refusalCode(file.read(9, 2))).toBe("TRUNCATED")
+    expect(await refusalCode(file.read(11, 1))).toBe("TRUNCATED")
+  }
+  expect(await files.open("/dev/null")).toBe(undefined)
+  expect(await refusalCode(files.open(folder.path))).toBe("IO_ERROR")
+  const error = await refusal(files.open(system.path(folder.path, "none")))
+  expect([error.code, error.place]).toEqual(["FILE_NOT_FOUND", system.path(folder.path, "none")])
+})
+
+test("free space is told for what is there, and for what is not there yet", async () => {
+  await using folder = await temporaryFolder()
+  await system.write(system.path(folder.path, "a"), "a")
+  for (const name of ["", "a", "b", "b/c/d"]) {
+    expect(await files.freeBytes(system.path(folder.path, name))).toBeGreaterThan(0)
+  }
+})
+
+test("what was written is verified before it gets its name", async () => {
+  await using folder = await temporaryFolder()
+  const path = system.path(folder.path, "a")
+  await system.write(path, "old")
+  const seen: string[] = []
+  const replace = async (verify: (text: string) => void) => {
+    const stream = await files.write(path, {
+      replace: true,
+      verify: async (written) => {
+        const text = new TextDecoder().decode(await written.read(0, written.size))
+        seen.push(text, await system.read(path))
+        verify(text)
+      },
+    })
+    const writer = stream.getWriter()
+    await writer.write(bytes("new"))
+    await writer.close()
+  }
+  const refuse = () => {
+    throw new PrismError("CORRUPT", "not what I wrote")
+  }
+  expect(await refusalCode(replace(refuse))).toBe("CORRUPT")
+  expect(await system.read(path)).toBe("old")
+  expect(await system.list(folder.path)).toEqual(["a"])
+  await replace(() => {})
+  expect(await system.read(path)).toBe("new")
+  expect(seen).toEqual(["new", "old", "new", "old"])
+  expect(await system.list(folder.path)).toEqual(["a"])
+})
+
+test("AES-256-GCM gives the ciphertext and tag of the GCM specification, in any pieces", async () => {
+  // Test case 14 of McGrew & Viega, "The Galois/Counter Mode of Operation (GCM)", 2005, appendix B.
+  const key = new Uint8Array(32)
+  const nonce = new Uint8Array(12)
+  const ciphertext = fromHex("cea7403d4d606b6e074ec5d3baf39d18")!
+  const tag = fromHex("d0d1c8a799996bf0265b98b5d48ab919")!
+  const encryption = runtime.createGcm("encrypt", key, nonce)
+  const parts = [5, 0, 11].map((length) => encryption.update(new Uint8Array(length)))
+  expect(equalBytes(concatBytes(parts), ciphertext)).toBe(true)
+  expect(equalBytes(encryption.tag(), tag)).toBe(true)
+  for (const [last, whole] of [
+    [tag[15]!, true],
+    [tag[15]! ^ 1, false],
+  ] as const) {
+    const decryption = runtime.createGcm("decrypt", key, nonce)
+    const plaintext = [ciphertext.subarray(0, 7), ciphertext.subarray(7)].map((part) => decryption.update(part))
+    expect(equalBytes(concatBytes(plaintext), new Uint8Array(16))).toBe(true)
+    expect(decryption.verify(concatBytes([tag.subarray(0, 15), Uint8Array.of(last)]))).toBe(whole)
+  }
 })
 
 test("SHA-256 gives the digests of FIPS 180-4, in any pieces", async () => {

@@ -1,10 +1,13 @@
 import { createHash } from "node:crypto"
-import { decodeUtf8, encodeUtf8 } from "../../src/base/bytes.ts"
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/base/bytes.ts"
 import { PrismError } from "../../src/base/errors.ts"
 import { run } from "../../src/cli/run.ts"
-import type { Runtime } from "../../src/runtime.ts"
+import type { Files, Runtime } from "../../src/runtime.ts"
+import { createGcm } from "../../src/runtime-node/gcm.ts"
 import type { Storage } from "../../src/storage/storage.ts"
+import { bytesAccess } from "./bytes-access.ts"
 import { LastingStorage } from "./lasting-storage.ts"
+import { runtime } from "./runtime.ts"
 
 export interface Result {
   readonly code: number
@@ -16,6 +19,7 @@ export interface Result {
 export class FakeRuntime implements Runtime {
   readonly name = "node"
   readonly version = "0.0.0"
+  readonly zstd = runtime.zstd
   readonly fileBytes = new Map<string, Uint8Array>()
   readonly directories = new Map<string, LastingStorage | undefined>()
   /** Data directories where not even a pin can be written. */
@@ -29,12 +33,16 @@ export class FakeRuntime implements Runtime {
   stdoutIsTerminal = false
   stderrIsTerminal = false
   columns = 80
+  /** Room on the disk. */
+  bytesFree: number | undefined = undefined
   /** Stdout takes so many bytes, then its reader is gone. */
   stdoutBytesMax = Number.POSITIVE_INFINITY
   /** Called when stdin is read beyond what it holds, and does not end. */
   onWaiting: () => void = () => {}
   /** Called with each text as it is written to stderr. */
   onStderr: (text: string) => void = () => {}
+  /** Called before each read at a place of a file. */
+  onReadAt: () => void = () => {}
   #stdout: Uint8Array[] = []
   #stderr = ""
   #interrupts = new Set<() => void>()
@@ -103,18 +111,31 @@ export class FakeRuntime implements Runtime {
     return { update: (bytes: Uint8Array) => void hash.update(bytes), digestHex: () => hash.digest("hex") }
   }
 
-  readonly #files = {
-    size: async (path: string) => {
+  readonly createGcm = createGcm
+
+  readonly #files: Files = {
+    size: async (path) => {
       if (this.directories.has(path)) throw new PrismError("IO_ERROR", `cannot read ${path}: it is a folder`)
       return this.fileBytes.get(path)?.length
     },
-    isDirectory: async (path: string) => this.directories.has(path),
-    read: async (path: string) => {
+    isDirectory: async (path) => this.directories.has(path),
+    read: async (path) => {
       const bytes = this.fileBytes.get(path)
       if (bytes === undefined) throw new PrismError("FILE_NOT_FOUND", `there is no file ${path}`, { place: path })
       return streamOf(chunked(bytes, 1000))
     },
-    write: async (path: string, { replace }: { replace: boolean }) => {
+    open: async (path) => {
+      const bytes = this.fileBytes.get(path)
+      if (bytes === undefined) throw new PrismError("FILE_NOT_FOUND", `there is no file ${path}`, { place: path })
+      const access = bytesAccess(bytes)
+      const read: typeof access.read = (...place) => {
+        this.onReadAt()
+        return access.read(...place)
+      }
+      return { size: access.size, read, [Symbol.asyncDispose]: async () => {} }
+    },
+    freeBytes: async () => this.bytesFree,
+    write: async (path, { replace, verify }) => {
       const check = () => {
         if (!replace && this.fileBytes.has(path)) throw new PrismError("FILE_EXISTS", `${path} exists`, { place: path })
       }
@@ -122,9 +143,11 @@ export class FakeRuntime implements Runtime {
       const parts: Uint8Array[] = []
       return new WritableStream<Uint8Array>({
         write: (bytes) => void parts.push(bytes.slice()),
-        close: () => {
+        close: async () => {
+          const whole = concatBytes(parts)
+          await verify?.(bytesAccess(whole))
           check()
-          this.fileBytes.set(path, Uint8Array.from(parts.flatMap((part) => [...part])))
+          this.fileBytes.set(path, whole)
         },
       })
     },

@@ -1,0 +1,66 @@
+// Bytes as async iterables: of Web streams, which some runtimes cannot iterate, and back; of files; of a piece.
+import type { RandomAccess } from "../runtime.ts"
+
+/** The chunks of a stream. Aborting ends a read that waits (for a pipe, a terminal) at once, with the signal's reason;
+ *  leaving the loop early cancels the stream. */
+export async function* chunksOf(stream: ReadableStream<Uint8Array>, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader()
+  const cancel = () => void reader.cancel(signal?.reason).catch(() => {})
+  signal?.throwIfAborted()
+  signal?.addEventListener("abort", cancel)
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      signal?.throwIfAborted()
+      if (done) return
+      yield value
+    }
+  } finally {
+    signal?.removeEventListener("abort", cancel)
+    await reader.cancel().catch(() => {})
+  }
+}
+
+/** The chunks as a stream, each made when it is asked for; cancelling it ends the generator. */
+export function streamOf(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]()
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await iterator.next()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      },
+      async cancel() {
+        await iterator.return?.()
+      },
+    },
+    { highWaterMark: 0 },
+  )
+}
+
+/** Read at once of a file. */
+const READ_BYTES = 1024 * 1024
+
+interface Part {
+  readonly offset?: number
+  readonly end?: number
+  /** Bytes that are read at once. */
+  readonly step?: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The bytes of a file, or a part of it, one after the other. Aborting ends it before the next read. */
+export async function* sequential(
+  file: RandomAccess,
+  { offset = 0, end = file.size, step = READ_BYTES, signal }: Part = {},
+): AsyncGenerator<Uint8Array> {
+  for (let at = offset; at < end; at += step) {
+    signal?.throwIfAborted()
+    yield await file.read(at, Math.min(step, end - at))
+  }
+}
+
+export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}

@@ -1,0 +1,1 @@
+export { createGcm } from "../runtime-node/gcm.ts"

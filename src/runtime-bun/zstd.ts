@@ -1,0 +1,1 @@
+export { zstd } from "../runtime-node/zstd.ts"
