@@ -50,6 +50,9 @@ export interface PortableHeader {
   readonly schema: string
   readonly redacted: readonly string[]
   readonly documentCount: number
+  /** Bytes of the document lines as they were written; unknown where the header is not verified, as that of Prism 0.6,
+   *  which means something else by it. */
+  readonly sizeBytes: number | undefined
   /** null: an older writer made none. */
   readonly checksum: string | null
   readonly verified: Verified
@@ -293,6 +296,7 @@ function parseHeader({ text, isCut }: HeaderLine, createSha256: () => Sha256): P
     schema,
     redacted: Array.isArray(redacted) ? redacted.filter((path) => typeof path === "string") : [],
     documentCount,
+    sizeBytes: verified === "verified" ? sizeOrNothing(get("size_bytes")) : undefined,
     checksum,
     verified,
     unknownKeys,
@@ -410,6 +414,23 @@ export async function measureLines(
   return tally.measure()
 }
 
+/** Bytes that the second run will write. */
+export function portableBytes(
+  description: PortableDescription,
+  measure: PortableMeasure,
+  createSha256: () => Sha256,
+): number {
+  return headerLine(description, measure, createSha256).length + measure.sizeBytes
+}
+
+function headerLine(
+  description: PortableDescription,
+  measure: PortableMeasure,
+  createSha256: () => Sha256,
+): Uint8Array {
+  return encodeUtf8(`${encodeHeader(description, measure, createSha256)}\n`)
+}
+
 /** Second run: the archive's bytes in chunks of about 64 KiB. A file never says that it is whole when it is not: where the
  *  lines are others than in the first run, this throws after the last of them. */
 export async function* writePortable(
@@ -428,8 +449,7 @@ export async function* writePortable(
     sizeBytes += bytes.length
     return bytes
   }
-  const header = encodeUtf8(`${encodeHeader(description, measure, createSha256)}\n`)
-  yield sent(header)
+  yield sent(headerLine(description, measure, createSha256))
   for await (const line of lines) {
     tally.add(line)
     if (used + line.length + 1 > chunk.length) {
@@ -561,6 +581,10 @@ function backendsOf(value: JsonValue | undefined): Backends | undefined {
 
 function textOrNothing(value: JsonValue | undefined): string | undefined {
   return typeof value === "string" ? value : undefined
+}
+
+function sizeOrNothing(value: JsonValue | undefined): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined
 }
 
 function withoutByteOrderMark(bytes: Uint8Array): Uint8Array {
