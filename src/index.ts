@@ -1,12 +1,15 @@
 // The library: what a program that embeds Prism imports. Each runtime adds `Prism` itself (runtime-*/index.ts).
 export { type ErrorCode, PrismError, type Problem } from "./base/errors.ts"
 export type {
+  ArchiveFormat,
+  ArchiveSource,
+  EncryptionOptions,
   ExportOptions,
   ExportReport,
   RestoreOptions,
   RestoreReport,
   VerifyReport,
-} from "./collection/archive.ts"
+} from "./collection/archive/options.ts"
 export type {
   AddReport,
   Collection,
@@ -22,3 +25,4 @@ export type { Progress } from "./collection/progress.ts"
 export type { RecallOptions, RecallReport } from "./collection/recall.ts"
 export type { FieldInput, FieldsOf, SchemaInput } from "./collection/schema-types.ts"
 export type { SearchRequest, SearchResponse, SearchResult } from "./collection/search-request.ts"
+export { generateKey, type Key, parseKey } from "./formats/key.ts"

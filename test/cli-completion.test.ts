@@ -41,7 +41,7 @@ function has(name: string): boolean {
 
 /** Command lines up to the cursor, and what can follow. */
 const CASES: [line: string, candidates: string[]][] = [
-  ["prism ", ["collection", "document", "search", "index", "completion"]],
+  ["prism ", ["collection", "archive", "document", "search", "index", "key", "completion"]],
   ["prism col", ["collection"]],
   ["prism-cli doc", ["document"]],
   ["prism collection ex", ["export"]],
@@ -61,6 +61,14 @@ const CASES: [line: string, candidates: string[]][] = [
   ["prism index ", ["optimize", "stats"]],
   ["prism index stats -c po", ["posts"]],
   ["prism index stats --rec", ["--recall"]],
+  ["prism archive ", ["ls", "cat", "diff"]],
+  ["prism archive ls products.y", ["products.yaml"]],
+  ["prism archive diff one products.y", ["products.yaml"]],
+  ["prism archive cat products.yaml --key-file products.y", ["products.yaml"]],
+  ["prism key rotate --re", ["--remove", "--rekey"]],
+  ["prism collection export products --enc-version ", ["1", "2"]],
+  ["prism collection restore --ids products.y", ["products.yaml"]],
+  ["prism collection restore --dr", ["--dry-run"]],
   ["prism completion z", ["zsh"]],
   ["prism collection list --data-dir back", ["backups"]],
 ]

@@ -1,6 +1,17 @@
 // The program as a shell meets it: exit codes, pipes, signals, real files.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -119,6 +130,22 @@ describe("exit codes and outputs", () => {
       expect(result.stderr).toMatch(/^Error: .+\nHint: .+\n$/)
     }
     expect(readFileSync(join(folder, "notes.txt"), "utf8")).toBe("mine")
+  })
+
+  test("a key for its owner alone, and another one for an archive that it opened", () => {
+    const fixture = (name: string) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url))
+    copyFileSync(fixture("encrypted-v2.enc"), join(folder, "a.enc"))
+    copyFileSync(fixture("encrypted.key"), join(folder, "old.key"))
+    expect(prism("key", "generate", "-o", "new.key")).toMatchObject({ status: 0, stderr: "" })
+    expect(statSync(join(folder, "new.key")).mode & 0o777).toBe(0o600)
+    expect(prism("key", "generate", "-o", "new.key")).toMatchObject({ status: 4, stdout: "" })
+    const rotated = prism("key", "rotate", "a.enc", "--key-file", "old.key", "--new-key-file", "new.key")
+    expect(rotated).toMatchObject({ status: 0, stderr: "" })
+    const again = prism("key", "rotate", "a.enc", "--key-file", "old.key", "--new-key-file", "new.key")
+    expect(again).toMatchObject({ status: 6, stdout: "" })
+    const piped = shell("prism key generate | prism key rotate a.enc --key-file new.key --new-key-file - --add")
+    expect(piped).toMatchObject({ status: 0, stderr: "" })
+    expect(readdirSync(folder).sort()).toEqual(["a.enc", "new.key", "old.key"])
   })
 
   test("both names of the program are the same file, which starts", () => {

@@ -3,12 +3,14 @@
 import { expect, test } from "vitest"
 import type { Collection } from "../src/collection/collection.ts"
 import { Prism } from "../src/collection/prism.ts"
+import type { Codecs } from "../src/runtime.ts"
 import { MemoryStorage } from "../src/storage/memory-storage.ts"
 import { Random } from "./support/random.ts"
 import { runtime, temporaryFolder } from "./support/runtime.ts"
-import { lines } from "./support/streams.ts"
+import { collectSink, lines, streamOf } from "./support/streams.ts"
 
-const EXPORTS = 20
+/** A snapshot is restored each time, to see what is in it. */
+const EXPORTS = { portable: 20, snapshot: 6 }
 const WRITERS = 4
 const IDS = 150
 const SCHEMA = {
@@ -101,50 +103,62 @@ const storages = {
   },
 }
 
-test.each(Object.entries(storages))(
-  "%s: each of many exports equals one moment while others write",
-  async (_, open) => {
-    await using opened = await open()
-    // Without workers: what is built in the background takes turns with the writers here, and so in every run.
-    const withoutWorkers = { createSha256: () => runtime.createSha256() }
-    await using prism = await Prism.openStorage(opened.storage, withoutWorkers, { tuning: TUNING })
-    const collection = (await prism.createCollection("c", SCHEMA)) as unknown as Collection
-    const history = new History()
-    const stop = new AbortController()
-    const writers = Array.from({ length: WRITERS }, (_, seed) => keepWriting(collection, history, seed, stop.signal))
-    let generationsWhileExporting = 0
-    let highestLevel = 0
-    for (let count = 0; count < EXPORTS; count++) {
-      await history.progress(60)
-      const before = await collection.stats()
-      const from = history.acknowledged
-      let to: number | undefined
-      const chunks: Uint8Array[] = []
-      const sink = new WritableStream<Uint8Array>({
-        async write(chunk) {
-          to ??= history.operations.length
-          chunks.push(chunk.slice())
-          // A slow reader: others write, seal and merge before it takes more.
-          await history.progress(40)
-        },
-      })
-      const report = await collection.export(sink)
-      const after = await collection.stats()
-      generationsWhileExporting += after.generation - before.generation
-      highestLevel = Math.max(highestLevel, ...after.segments.map(({ level }) => level))
-      const documents = lines(Buffer.concat(chunks))
-        .slice(1)
-        .map((line) => JSON.parse(line))
-      const found = documents.map(({ fields }) => fields.operation as number)
-      const moments = Array.from({ length: (to ?? 0) - from + 1 }, (_, more) => history.replay(from + more))
-      expect(moments, `export ${count}, between ${from} and ${to} operations`).toContainEqual(found)
-      expect(documents).toEqual(documents.map(({ id }, place) => documentOf(id, found[place] as number)))
-      expect(report.document_count).toBe(found.length)
-    }
-    stop.abort()
-    await Promise.all(writers)
-    expect(generationsWhileExporting).toBeGreaterThan(EXPORTS)
-    expect(highestLevel).toBeGreaterThan(0)
-    await collection.verify()
-  },
-)
+/** The documents of an archive as lines of JSON. */
+async function documentsOf(archive: Uint8Array, format: "portable" | "snapshot"): Promise<string[]> {
+  if (format === "portable") return lines(archive).slice(1)
+  await using prism = await Prism.openStorage(new MemoryStorage(), runtime)
+  await prism.restore(streamOf(archive, 64 * 1024))
+  const sink = collectSink()
+  await (await prism.collection("c")).export(sink.stream)
+  return lines(sink.bytes()).slice(1)
+}
+
+test.each([
+  ["portable", "memory"],
+  ["portable", "local files"],
+  ["snapshot", "memory"],
+  ["snapshot", "local files"],
+] as const)("%s, %s: each of many exports equals one moment while others write", async (format, storage) => {
+  await using opened = await storages[storage]()
+  // Without workers: what is built in the background takes turns with the writers here, and so in every run.
+  const withoutWorkers: Codecs = Object.fromEntries(
+    Object.entries(runtime).filter(([name]) => name !== "startWorker"),
+  ) as unknown as Codecs
+  await using prism = await Prism.openStorage(opened.storage, withoutWorkers, { tuning: TUNING })
+  const collection = (await prism.createCollection("c", SCHEMA)) as unknown as Collection
+  const history = new History()
+  const stop = new AbortController()
+  const writers = Array.from({ length: WRITERS }, (_, seed) => keepWriting(collection, history, seed, stop.signal))
+  let generationsWhileExporting = 0
+  let highestLevel = 0
+  for (let count = 0; count < EXPORTS[format]; count++) {
+    await history.progress(60)
+    const before = await collection.stats()
+    const from = history.acknowledged
+    let to: number | undefined
+    const chunks: Uint8Array[] = []
+    const sink = new WritableStream<Uint8Array>({
+      async write(chunk) {
+        to ??= history.operations.length
+        chunks.push(chunk.slice())
+        // A slow reader: others write, seal and merge before it takes more. A snapshot comes in many small chunks.
+        await history.progress(format === "snapshot" ? 1 : 40)
+      },
+    })
+    const report = await collection.export(sink, { format })
+    const after = await collection.stats()
+    generationsWhileExporting += after.generation - before.generation
+    highestLevel = Math.max(highestLevel, ...after.segments.map(({ level }) => level))
+    const documents = (await documentsOf(Buffer.concat(chunks), format)).map((line) => JSON.parse(line))
+    const found = documents.map(({ fields }) => fields.operation as number)
+    const moments = Array.from({ length: (to ?? 0) - from + 1 }, (_, more) => history.replay(from + more))
+    expect(moments, `export ${count}, between ${from} and ${to} operations`).toContainEqual(found)
+    expect(documents).toEqual(documents.map(({ id }, place) => documentOf(id, found[place] as number)))
+    expect(report.document_count).toBe(found.length)
+  }
+  stop.abort()
+  await Promise.all(writers)
+  expect(generationsWhileExporting).toBeGreaterThan(EXPORTS[format])
+  expect(highestLevel).toBeGreaterThan(0)
+  await collection.verify()
+})

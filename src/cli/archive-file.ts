@@ -1,75 +1,97 @@
-// Archives as files that a user names: what they are by their first bytes, and which may be replaced.
+// Archives as files that a user names: opened at any place where they can be, told from others, and which may be replaced.
 import { decodeUtf8 } from "../base/bytes.ts"
 import { PrismError } from "../base/errors.ts"
+import { chunksOf } from "../base/streams.ts"
+import { archiveKind, HEAD_BYTES } from "../collection/archive/open-archive.ts"
+import type { ArchiveSource } from "../collection/archive/options.ts"
 import { sniffArchive } from "../formats/portable.ts"
-import type { Files } from "../runtime.ts"
-import type { Input } from "./context.ts"
+import { decompressSeekable } from "../formats/seekable-zstd.ts"
+import type { Context } from "./context.ts"
 import { peek } from "./streams.ts"
 
-/** Bytes that tell what an archive is. */
-const HEAD_BYTES = 64
+export interface ArchiveFile extends AsyncDisposable {
+  /** As messages call it. */
+  readonly name: string
+  readonly source: ArchiveSource
+  /** In bytes, where it is known. */
+  readonly size: number | undefined
+}
 
-export const ONLY_PORTABLE = "Only the portable format works in this version"
-
-/** Refuses an output whose name promises another format than portable. */
-export function checkExportName(path: string, formatGiven: boolean): void {
-  if (path.endsWith(".enc")) {
-    throw new PrismError("USAGE", `${ONLY_PORTABLE}; ${path} has the name of an encrypted archive`, {
-      hint: "name it .prism.jsonl, and encrypt it with a tool of your own before it leaves the machine",
-    })
+/** The archive in a file, or in stdin for "-". @throws PrismError INVALID_FORMAT for what begins as nothing of ours */
+export async function openArchiveFile(context: Context, path: string): Promise<ArchiveFile> {
+  const file = path === "-" ? undefined : await context.runtime.files.open(path)
+  if (file) {
+    try {
+      checkKind(await file.read(0, Math.min(HEAD_BYTES, file.size)), path)
+      const close = () => file[Symbol.asyncDispose]()
+      return { name: path, source: file, size: file.size, [Symbol.asyncDispose]: close }
+    } catch (error) {
+      await file[Symbol.asyncDispose]()
+      throw error
+    }
   }
-  if (!formatGiven && /\.(tar\.zst|tzst)$/.test(path)) {
-    throw new PrismError("USAGE", `${ONLY_PORTABLE}; ${path} has the name of a snapshot`, {
-      hint: "name it .prism.jsonl, or say --format portable",
-    })
+  const input = await context.openInput(path)
+  const { head, stream } = await peek(input.stream, HEAD_BYTES)
+  const close = async () => await stream.cancel().catch(() => {})
+  try {
+    checkKind(head, input.name)
+    return {
+      name: input.name,
+      source: stream,
+      size: input.size,
+      [Symbol.asyncDispose]: async () => {
+        // Whoever reads it lets go of it himself.
+        if (!stream.locked) await close()
+      },
+    }
+  } catch (error) {
+    await close()
+    throw error
   }
 }
 
-/** Whether `path` may be written: it is free, or holds an archive of ours that a new one may replace.
- *  @throws PrismError FILE_EXISTS for any other file without `force`; IO_ERROR for a folder */
-export async function checkReplaceable(files: Files, path: string, force: boolean): Promise<{ replace: boolean }> {
+function checkKind(head: Uint8Array, name: string): void {
+  try {
+    archiveKind(head)
+  } catch (error) {
+    if (!(error instanceof PrismError)) throw error
+    const { code, message, hint } = error
+    throw new PrismError(code, message.replace(/^the file/, name), { place: name, ...(hint !== undefined && { hint }) })
+  }
+}
+
+/** Whether `path` may be written where something is: an archive of ours may be replaced by a new one.
+ *  @throws PrismError FILE_EXISTS for any other file without `force`, and for a folder */
+export async function checkReplaceable(context: Context, path: string, force: boolean): Promise<boolean> {
+  const { files } = context.runtime
   if (await files.isDirectory(path)) {
     throw new PrismError("FILE_EXISTS", `${path} is a folder`, { hint: "name a file in it", place: path })
   }
-  if ((await files.size(path)) === undefined) return { replace: force }
-  if (force) return { replace: true }
-  const { head, stream } = await peek(await files.read(path), HEAD_BYTES)
-  await stream.cancel()
-  const kind = sniffArchive(head)
-  // The format also lets a snapshot be replaced; told from any other zstd file by its first entry, which this version
-  // cannot read.
-  if (kind === "portable" || kind === "encrypted") return { replace: true }
+  if ((await files.size(path)) === undefined) return force
+  if (force || (await isOurs(context, path))) return true
   throw new PrismError("FILE_EXISTS", `${path} exists and is no archive of Prism`, {
     hint: "choose another name, or replace it with --force",
     place: path,
   })
 }
 
-/** The archive in an input, as a stream that starts with a portable archive. @throws PrismError INVALID_FORMAT for
- *  anything else */
-export async function openArchive({ name, size, stream: input }: Input): Promise<Input> {
-  const { head, stream } = await peek(input, HEAD_BYTES)
-  const refuse = async (message: string, hint: string): Promise<never> => {
-    await stream.cancel().catch(() => {})
-    throw new PrismError("INVALID_FORMAT", message, { hint, place: name })
+async function isOurs({ runtime: { files, zstd } }: Context, path: string): Promise<boolean> {
+  const { head, stream } = await peek(await files.read(path), HEAD_BYTES)
+  const kind = sniffArchive(head)
+  if (kind !== "zstd") {
+    await stream.cancel()
+    // A text may begin with PENC too.
+    return kind === "portable" || (kind === "encrypted" && (head[4] === 1 || head[4] === 2))
   }
-  if (head.length === 0) return refuse(`${name} is empty`, "check that the export was written whole")
-  switch (sniffArchive(head)) {
-    case "portable":
-      return { name, size, stream }
-    case "encrypted":
-      return refuse(`${name} is an encrypted archive; ${LOWER}`, EXPORT_PORTABLE)
-    case "zstd":
-      return refuse(`${name} is compressed with zstd, as snapshots are; ${LOWER}`, EXPORT_PORTABLE)
-    default:
+  try {
+    // Of the many files that are compressed with zstd, a snapshot is the one whose first entry has this name.
+    for await (const tar of decompressSeekable(chunksOf(stream), zstd)) return startsWith(tar, "metadata.json\0")
+  } catch (error) {
+    if (!(error instanceof PrismError)) throw error
   }
-  // What looks like JSON may be a portable archive whose header was written another way: its reader knows.
-  if (/^\ufeff?\s*\{/.test(decodeUtf8(head))) return { name, size, stream }
-  return refuse(
-    `${name} is no archive of Prism`,
-    'a portable archive starts with {"format":"prism-portable-v1"; documents come in with prism document import',
-  )
+  return false
 }
 
-const LOWER = ONLY_PORTABLE[0]!.toLowerCase() + ONLY_PORTABLE.slice(1)
-const EXPORT_PORTABLE = "export the collection again with --format portable where it lives"
+function startsWith(bytes: Uint8Array, text: string): boolean {
+  return decodeUtf8(bytes.subarray(0, text.length)) === text
+}

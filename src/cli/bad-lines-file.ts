@@ -1,7 +1,7 @@
 import { encodeUtf8 } from "../base/bytes.ts"
 import { PrismError, type Problem } from "../base/errors.ts"
+import { chunksOf } from "../base/streams.ts"
 import type { Files } from "../runtime.ts"
-import { chunksOf } from "./streams.ts"
 
 const BEGINNING = '{"place":'
 const BUFFER_BYTES = 64 * 1024

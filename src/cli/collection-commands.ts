@@ -1,26 +1,19 @@
-import { ERROR_CODES, PrismError, type Problem } from "../base/errors.ts"
-import { type RestoreReport, verifyArchive } from "../collection/archive.ts"
+import { ERROR_CODES, PrismError } from "../base/errors.ts"
+import { chunksOf } from "../base/streams.ts"
 import type { Prism } from "../collection/prism.ts"
-import type { Progress } from "../collection/progress.ts"
 import { checkCollectionName, parseSchema, type Schema } from "../collection/schema.ts"
-import { checkExportName, checkReplaceable, ONLY_PORTABLE, openArchive } from "./archive-file.ts"
-import { NAME, PROGRESS } from "./arguments.ts"
-import { BadLinesFile } from "./bad-lines-file.ts"
+import { NAME } from "./arguments.ts"
 import { command, group } from "./command.ts"
 import type { Context } from "./context.ts"
+import { exportCommand } from "./export-command.ts"
 import { facts, formatBytes, formatCount, plural, printable, table } from "./format.ts"
 import { describeStorage } from "./index-commands.ts"
 import { readLines } from "./lines.ts"
-import { usageError } from "./parse.ts"
-import { settle } from "./settle.ts"
-import { chunksOf, readText } from "./streams.ts"
+import { restoreCommand } from "./restore-command.ts"
+import { readText } from "./streams.ts"
+import { verifyCommand } from "./verify-command.ts"
 
 const SCHEMA_BYTES_MAX = 16 * 1024 * 1024
-
-const LATER_FORMATS = {
-  snapshot: ONLY_PORTABLE,
-  encrypted: ONLY_PORTABLE,
-} as const
 
 const list = command({
   name: "list",
@@ -181,191 +174,6 @@ const inspect = command({
   },
 })
 
-const exportCommand = command({
-  name: "export",
-  description: "Write a collection to an archive",
-  details: [
-    "The portable archive (.prism.jsonl) holds every document and vector as JSON lines behind a header with the " +
-      "schema, the count and a SHA-256. It comes back on any version.",
-    "The archive appears under its name only once it is whole. An archive of Prism that is there is replaced then; " +
-      "any other file is left alone without --force.",
-  ],
-  examples: [
-    ["prism collection export products -o backup/products.prism.jsonl", "to a file"],
-    ["prism collection export products -o - | zstd > products.prism.jsonl.zst", "through a pipe"],
-    ["prism collection export -n products -o products.prism.jsonl --json | jq -r .checksum", "for a script"],
-  ],
-  args: {
-    collection: NAME,
-    output: {
-      type: "string",
-      alias: "o",
-      valueHint: "FILE",
-      required: true,
-      description: "Where the archive goes; - writes it to stdout",
-    },
-    format: {
-      type: "enum",
-      alias: "f",
-      options: ["portable"],
-      later: LATER_FORMATS,
-      description: "Format of the archive",
-    },
-    force: { type: "boolean", description: "Replace a file that is no archive of Prism" },
-    progress: PROGRESS,
-  },
-  async run(context, { collection, output, format, force, progress }) {
-    const { files, terminal } = context.runtime
-    const toStdout = output === "-"
-    if (output === "") throw usageError("--output is empty", "name a file, or - for stdout")
-    if (!toStdout) checkExportName(output, format !== undefined)
-    const report = await context.withPrism("read", async (prism) => {
-      const opened = await prism.collection(collection)
-      const sink = toStdout
-        ? new WritableStream<Uint8Array>({ write: (chunk) => terminal.stdout(chunk) })
-        : await files.write(output, await checkReplaceable(files, output, force === true))
-      const display = context.progress(progress)
-      return opened.export(sink, {
-        format: "portable",
-        signal: context.signal,
-        ...(display && { onProgress: (done) => display.update(done) }),
-      })
-    })
-    context.endProgress()
-    const result = { success: true, ...report, output_path: output }
-    const text = [
-      `Exported ${plural(report.document_count, "document")} of "${collection}" to ${
-        toStdout ? "standard output" : printable(output)
-      } (${formatBytes(report.size_bytes)})`,
-      `Checksum of the documents: ${report.checksum}`,
-      `SHA-256 of the file:       ${report.file_sha256}`,
-    ].join("\n")
-    // Stdout holds the archive then, and nothing else.
-    if (toStdout) context.note(text)
-    else if (context.json) await context.printJson(result)
-    else await context.print(text)
-    return 0
-  },
-})
-
-const restore = command({
-  name: "restore",
-  description: "Bring a collection back from an archive",
-  details: [
-    "The archive is read, checked and indexed aside; only when its count and checksum are right does the collection " +
-      "appear, whole. Which format it has is told by its first bytes, not by its name.",
-    "The data directory is made where there is none (./data by default).",
-  ],
-  examples: [
-    ["prism collection restore -f backup/products.prism.jsonl", "under the name in the archive"],
-    ["prism collection restore -i products.prism.jsonl -f portable -t products-2", "under another name"],
-    [
-      "zstd -dc products.prism.jsonl.zst | prism collection restore -f - --replace",
-      "through a pipe, over the one there",
-    ],
-    ["prism collection restore -f old.prism.jsonl --on-bad-line skip", "without the lines that the schema refuses"],
-  ],
-  args: {
-    file: {
-      type: "string",
-      alias: "f",
-      valueHint: "FILE",
-      description: "The archive; - reads stdin. Beside -i: its format",
-    },
-    input: { type: "string", alias: "i", valueHint: "FILE", description: "The archive; - reads stdin" },
-    "target-collection": {
-      type: "string",
-      alias: "t",
-      also: "target",
-      valueHint: "NAME",
-      description: "Name of the restored collection (else the one in the archive)",
-    },
-    format: { type: "enum", options: ["portable"], later: LATER_FORMATS, description: "Format of the archive" },
-    replace: { type: "boolean", description: "Replace the collection if it is there" },
-    merge: {
-      type: "boolean",
-      description: "Add to the collection if it is there; a document of the same id is replaced",
-    },
-    "on-bad-line": {
-      type: "enum",
-      options: ["fail", "skip"],
-      description:
-        "What to do with a line that the schema refuses: fail (default), or skip it into FILE.bad-lines.jsonl (of a pipe: restore.bad-lines.jsonl)",
-    },
-    progress: PROGRESS,
-  },
-  async run(context, args) {
-    const { runtime, signal } = context
-    const path = archiveArgument(args.file, args.input)
-    if (args.replace && args.merge) throw usageError("--replace and --merge exclude each other", "choose one of them")
-    const target = args["target-collection"]
-    if (target !== undefined) checkCollectionName(target)
-    const badLines = args["on-bad-line"] === "skip" ? await BadLinesFile.prepare(runtime.files, path) : undefined
-    // Before the data directory is made: a refused command leaves nothing.
-    const archive = await openArchive(await context.openInput(path))
-    try {
-      const report = await context.withPrism("make", async (prism) => {
-        const display = context.progress(args.progress)
-        const report = await prism.restore(archive.stream, {
-          mode: args.replace ? "replace" : args.merge ? "merge" : "fail",
-          signal,
-          ...(target !== undefined && { target }),
-          ...(badLines && { onBadLine: (problem: Problem, line: string | undefined) => badLines.add(problem, line) }),
-          ...(archive.size !== undefined && { sizeBytes: archive.size }),
-          ...(display && { onProgress: (done: Progress) => display.update(done) }),
-        })
-        if (args.merge) await settle(context, await prism.collection(report.collection), display)
-        return report
-      })
-      context.endProgress()
-      await badLines?.close()
-      return await reportRestore(context, report, badLines?.path)
-    } catch (error) {
-      await badLines?.abort()
-      throw error
-    }
-  },
-})
-
-async function reportRestore(
-  context: Context,
-  report: RestoreReport,
-  badLinesPath: string | undefined,
-): Promise<number> {
-  const skipped = report.documents_skipped
-  for (const warning of report.warnings) context.note(`Note: ${printable(warning)}`)
-  if (context.json) {
-    const { collection, documents_imported, documents_skipped, checksum, header, file_sha256, warnings } = report
-    await context.printJson({
-      success: skipped === 0,
-      collection,
-      documents_imported,
-      documents_skipped,
-      checksum,
-      header,
-      file_sha256,
-      warnings,
-      ...(skipped > 0 && { bad_lines_file: badLinesPath }),
-    })
-  } else {
-    const counted = plural(report.documents_imported, "document")
-    await context.print(
-      [
-        `Restored ${counted} into "${report.collection}"`,
-        `Checksum of the documents: ${report.checksum}${report.checksum === "verified" ? "" : " (the archive has none)"}`,
-        ...(report.header === "verified"
-          ? []
-          : ["Header of the archive:     not verified (it has no checksum of its own)"]),
-        `SHA-256 of the file:       ${report.file_sha256}`,
-      ].join("\n"),
-    )
-  }
-  if (skipped === 0) return 0
-  throw new PrismError("PARTIAL", `${plural(skipped, "bad line was", "bad lines were")} skipped`, {
-    hint: `they are in ${badLinesPath}, with their numbers and reasons`,
-  })
-}
-
 const deleteCommand = command({
   name: "delete",
   description: "Delete a collection with all its documents",
@@ -406,115 +214,6 @@ async function countDocuments(prism: Prism, collection: string): Promise<number 
     }
     throw error
   }
-}
-
-const verify = command({
-  name: "verify",
-  description: "Check an archive, or a collection, whole without changing anything",
-  details: [
-    "A path that exists is a file; anything else, and what --name gives, is the name of a collection. Of a collection every file is read and " +
-      "compared with its checksum, every index is checked inside, and every document is looked up under its id.",
-  ],
-  examples: [
-    ["prism collection verify backup/products.prism.jsonl", "an archive, before it is needed"],
-    ["prism collection verify products", "a collection, also while it is written to"],
-  ],
-  args: {
-    subject: {
-      type: "positional",
-      valueHint: "FILE|NAME",
-      description: "An archive, - for stdin, or the name of a collection",
-      required: false,
-    },
-    name: {
-      type: "string",
-      alias: "n",
-      valueHint: "NAME",
-      description: "Name of the collection, also where a file is called so",
-    },
-    progress: PROGRESS,
-  },
-  async run(context, { subject, name, progress }) {
-    if ((subject === undefined) === (name === undefined)) {
-      throw usageError(
-        subject === undefined ? "Missing FILE|NAME" : `Two things to verify are given: ${subject} and ${name}`,
-        "name one file, or one collection",
-      )
-    }
-    if (subject !== undefined && (await isFile(context, subject))) return verifyFile(context, subject, progress)
-    const collection = name ?? subject!
-    const report = await context.withPrism("read", async (prism) => {
-      const opened = await prism.collection(collection)
-      const display = context.progress(progress)
-      return await opened.verify({
-        signal: context.signal,
-        ...(display && { onProgress: (done) => display.update(done) }),
-      })
-    })
-    context.endProgress()
-    if (context.json) await context.printJson({ success: true, collection, ...report })
-    else {
-      const { documents, files, bytes } = report
-      await context.print(
-        `Collection "${collection}" is whole: ${plural(documents, "document")} in ${plural(files, "file")} of ${formatBytes(bytes)}`,
-      )
-    }
-    return 0
-  },
-})
-
-/** @throws PrismError FILE_NOT_FOUND for what can only be the path of a file, and is none */
-async function isFile(context: Context, subject: string): Promise<boolean> {
-  const { files } = context.runtime
-  // A folder of the collection's name, say its sources, is no archive.
-  if (subject === "-" || (!(await files.isDirectory(subject)) && (await files.size(subject)) !== undefined)) return true
-  if (/[/\\]|\.(jsonl|enc|zst)$/.test(subject)) {
-    throw new PrismError("FILE_NOT_FOUND", `There is no file ${subject}`, { hint: "check the path", place: subject })
-  }
-  return false
-}
-
-async function verifyFile(context: Context, path: string, progress: boolean | undefined): Promise<number> {
-  const archive = await openArchive(await context.openInput(path))
-  const display = context.progress(progress)
-  const report = await verifyArchive(
-    archive.stream,
-    {
-      signal: context.signal,
-      ...(archive.size !== undefined && { sizeBytes: archive.size }),
-      ...(display && { onProgress: (done: Progress) => display.update(done) }),
-    },
-    () => context.runtime.createSha256(),
-  )
-  context.endProgress()
-  if (context.json) {
-    await context.printJson({ success: true, file: path, ...report })
-    return 0
-  }
-  const { collection, document_count, size_bytes, checksum, header, file_sha256 } = report
-  const counted = plural(document_count, "document")
-  await context.print(
-    [
-      `${printable(archive.name)} is whole: ${counted} of collection "${collection}", ${formatBytes(size_bytes)}`,
-      `Checksum of the documents: ${checksum}${checksum === "verified" ? "" : " (the archive has none)"}`,
-      `Header of the archive:     ${header}${header === "verified" ? "" : " (it has no checksum of its own)"}`,
-      `SHA-256 of the file:       ${file_sha256}`,
-    ].join("\n"),
-  )
-  return 0
-}
-
-/** -f and -i are two spellings of the archive; but beside -i, -f portable is its format. */
-function archiveArgument(file: string | undefined, input: string | undefined): string {
-  const hint = "name the archive with -f FILE; - reads stdin"
-  if (input !== undefined && file !== undefined) {
-    if (Object.hasOwn(LATER_FORMATS, file)) throw usageError(ONLY_PORTABLE, "use -f portable")
-    if (file !== "portable") throw usageError(`Two archives are given: ${file} and ${input}`, "give one of -f and -i")
-    return input
-  }
-  const path = input ?? file
-  if (path === undefined || path === "") throw usageError("No archive is given", hint)
-  return path
 }
 
 /** Asks on stderr, reads the answer from stdin; only "y" and "yes" mean yes. */
@@ -585,5 +284,5 @@ export const collectionCommands = group({
     ["prism collection export products -o products.prism.jsonl", "to an archive"],
     ["prism collection restore -f products.prism.jsonl", "and back"],
   ],
-  subCommands: [list, create, inspect, exportCommand, restore, verify, deleteCommand],
+  subCommands: [list, create, inspect, exportCommand, restoreCommand, verifyCommand, deleteCommand],
 })

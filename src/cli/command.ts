@@ -3,7 +3,19 @@ import { type ArgsDef, type CommandDef, defineCommand } from "citty"
 import type { Context } from "./context.ts"
 
 /** What a value stands for; completion offers files, folders or collections for it, and help shows it as written. */
-export type ValueHint = "FILE" | "FILE|NAME" | "DIR" | "NAME" | "ID" | "QUERY" | "FIELDS" | "N" | "VECTOR"
+export type ValueHint =
+  | "FILE"
+  | "FILE|NAME"
+  | "DIR"
+  | "NAME"
+  | "ID"
+  | "QUERY"
+  | "FIELDS"
+  | "N"
+  | "VECTOR"
+  | "ENTRY"
+  | "BEFORE"
+  | "AFTER"
 
 interface Described {
   readonly description: string
@@ -27,11 +39,10 @@ interface StringFlag extends Described {
   readonly repeatable?: true
 }
 
-/** Takes one of `options`. `later` says of values that other versions know why this one refuses them. */
+/** Takes one of `options`. */
 interface EnumFlag extends Described {
   readonly type: "enum"
   readonly options: readonly string[]
-  readonly later?: Readonly<Record<string, string>>
 }
 
 /** Given by its place, or by the flag `spelledAs`: both spellings fill the same value. */

@@ -78,6 +78,8 @@ function kindOf(arg: Exclude<Arg, { type: "boolean" }>): Kind {
     case "FILE|NAME":
       return "both"
     case "FILE":
+    case "BEFORE":
+    case "AFTER":
     case "VECTOR":
       return "files"
     case "DIR":

@@ -1,4 +1,5 @@
 // What a command works with: the runtime, the global flags, the interrupt, and how to speak.
+import { PrismError } from "../base/errors.ts"
 import { stringifyJson } from "../base/json.ts"
 import { Prism } from "../collection/prism.ts"
 import type { Runtime } from "../runtime.ts"
@@ -22,6 +23,7 @@ export class Context {
   readonly signal: AbortSignal
   readonly #now: () => number
   #display: ProgressDisplay | undefined
+  #isStdinTaken = false
 
   constructor(runtime: Runtime, globals: Globals, signal: AbortSignal, now: () => number) {
     this.runtime = runtime
@@ -86,10 +88,15 @@ export class Context {
     this.#display = undefined
   }
 
-  /** A file that the user names, or stdin for "-". It ends with an error when the command is interrupted. */
+  /** A file that the user names, or stdin for "-". It ends with an error when the command is interrupted.
+   *  @throws PrismError USAGE where stdin is asked for a second time, FILE_NOT_FOUND, PERMISSION_DENIED */
   async openInput(path: string): Promise<Input> {
     const { files, terminal } = this.runtime
     const isStdin = path === "-"
+    if (isStdin && this.#isStdinTaken) {
+      throw new PrismError("USAGE", "Two things cannot both come from stdin", { hint: "put one of them into a file" })
+    }
+    this.#isStdinTaken ||= isStdin
     const size = isStdin ? undefined : await files.size(path)
     const stream = isStdin ? terminal.stdin : await files.read(path)
     // A pipe has a name too, as in `-f <(zstd -dc FILE)`, and then no length.

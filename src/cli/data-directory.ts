@@ -1,8 +1,10 @@
 // Where collections live: -d, else PRISM_DATA_DIR, else prism.toml, else ./data or /var/lib/prism/data if there.
+
 import { parse as parseToml, TomlError } from "smol-toml"
 import { PrismError } from "../base/errors.ts"
+import { chunksOf } from "../base/streams.ts"
 import type { Runtime } from "../runtime.ts"
-import { chunksOf, readText } from "./streams.ts"
+import { readText } from "./streams.ts"
 
 const CONFIG_FILES = ["prism.toml", "/etc/prism/prism.toml"]
 const DEFAULT_DIRECTORIES = ["./data", "/var/lib/prism/data"]

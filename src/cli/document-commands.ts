@@ -1,5 +1,6 @@
 import { decodeUtf8 } from "../base/bytes.ts"
 import { PrismError, type Problem } from "../base/errors.ts"
+import { chunksOf } from "../base/streams.ts"
 import type { Collection, Document } from "../collection/collection.ts"
 import { type CheckedDocument, DocumentChecker, parseDocumentLine } from "../collection/document.ts"
 import { LINE_BYTES_MAX, sniffArchive } from "../formats/portable.ts"
@@ -10,7 +11,7 @@ import { plural, prettyJson, printable } from "./format.ts"
 import { type Line, readLines } from "./lines.ts"
 import { usageError } from "./parse.ts"
 import { settle } from "./settle.ts"
-import { chunksOf, peek } from "./streams.ts"
+import { peek } from "./streams.ts"
 
 const BATCH_SIZE = 1000
 /** A batch ends before it holds more than this, however few documents that is. */
@@ -211,8 +212,13 @@ async function documentStream(stream: ReadableStream<Uint8Array>, name: string):
   const kind = sniffArchive(head)
   if (kind === "portable") return refuse("is an archive of a collection", `use prism collection restore -f ${name}`)
   if (kind === "encrypted")
-    return refuse("is an encrypted archive, not JSON lines", "restore it with a version that can")
-  if (kind === "zstd") return refuse("is compressed with zstd", "pipe it in: zstd -dc FILE | prism document import …")
+    return refuse("is an encrypted archive, not JSON lines", `use prism collection restore -f ${name}`)
+  if (kind === "zstd") {
+    return refuse(
+      "is compressed with zstd",
+      "pipe it in: zstd -dc FILE | prism document import …; a snapshot is restored",
+    )
+  }
   if (head[0] === 0x1f && head[1] === 0x8b) {
     return refuse("is compressed with gzip", "pipe it in: gzip -dc FILE | prism document import …")
   }

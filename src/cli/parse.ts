@@ -212,7 +212,7 @@ function ownerBelow(command: Command, shown: string): Command | undefined {
 
 function checkValue(shown: string, flag: Flag | undefined, value: string): string {
   if (flag?.type === "enum") {
-    checkOption(shown, flag.options, flag.later ?? {}, value)
+    checkOption(shown, flag.options, value)
   } else if (flag?.type === "string" && flag.number !== undefined) {
     const { min, max, integer } = flag.number
     const number = /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN
@@ -226,14 +226,8 @@ function checkValue(shown: string, flag: Flag | undefined, value: string): strin
   return value
 }
 
-function checkOption(
-  shown: string,
-  options: readonly string[],
-  later: Readonly<Record<string, string>>,
-  value: string,
-): void {
+function checkOption(shown: string, options: readonly string[], value: string): void {
   if (options.includes(value)) return
-  if (Object.hasOwn(later, value)) throw usageError(later[value]!, `use ${shown} ${options.join(" or ")}`)
   const similar = closest(value, options)
   const all = [options.slice(0, -1).join(", "), options.at(-1)].filter((part) => part !== "").join(" or ")
   throw usageError(
@@ -270,7 +264,7 @@ function canonical(
     }
     // Ids are variadic, and the empty text is one: archives of 0.6 may hold it.
     if (word === "" && !arg.variadic) throw usageError(`${labelOf(arg)} is empty`, `usage: ${usageOf(path)}`)
-    if (arg.options !== undefined) checkOption(arg.valueHint, arg.options, {}, word)
+    if (arg.options !== undefined) checkOption(arg.valueHint, arg.options, word)
     inPlace.push(word)
     if (arg.variadic) inPlace.push(...rest.splice(0))
   }

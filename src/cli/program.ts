@@ -1,8 +1,10 @@
+import { archiveCommands } from "./archive-commands.ts"
 import { collectionCommands } from "./collection-commands.ts"
 import { type Command, command, group } from "./command.ts"
 import { completionScript, SHELLS } from "./completion.ts"
 import { documentCommands } from "./document-commands.ts"
 import { indexCommands } from "./index-commands.ts"
+import { keyCommands } from "./key-commands.ts"
 import { searchCommand } from "./search-command.ts"
 
 /** Both names of the program. */
@@ -40,5 +42,13 @@ export const program: Command = group({
     ['prism search products "wireless keyboard"', "search it"],
     ["prism collection export products -o products.prism.jsonl", "take it away"],
   ],
-  subCommands: [collectionCommands, documentCommands, searchCommand, indexCommands, completion],
+  subCommands: [
+    collectionCommands,
+    archiveCommands,
+    documentCommands,
+    searchCommand,
+    indexCommands,
+    keyCommands,
+    completion,
+  ],
 })

@@ -1,10 +1,11 @@
 import { PrismError } from "../base/errors.ts"
 import { parseJson, stringifyJson } from "../base/json.ts"
+import { chunksOf } from "../base/streams.ts"
 import { command } from "./command.ts"
 import type { Context } from "./context.ts"
 import { formatCount, plural, printable, table } from "./format.ts"
 import { usageError } from "./parse.ts"
-import { chunksOf, readText } from "./streams.ts"
+import { readText } from "./streams.ts"
 
 /** 65,536 components of 17 digits and their commas take a fifth of it. */
 const VECTOR_BYTES_MAX = 8 * 1024 * 1024

@@ -1,29 +1,10 @@
 // Small helpers for streams of bytes: read them to the end, look at their beginning, stop when asked to.
 import { concatBytes, tryDecodeUtf8 } from "../base/bytes.ts"
 import { PrismError } from "../base/errors.ts"
+import { chunksOf, streamOf } from "../base/streams.ts"
 import { formatBytes } from "./format.ts"
 
 const LINE_FEED = 0x0a
-
-/** The chunks of a stream. Aborting ends a read that waits (for a pipe, a terminal) at once, with the signal's reason;
- *  leaving the loop early cancels the stream. */
-export async function* chunksOf(stream: ReadableStream<Uint8Array>, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-  const reader = stream.getReader()
-  const cancel = () => void reader.cancel(signal?.reason).catch(() => {})
-  signal?.throwIfAborted()
-  signal?.addEventListener("abort", cancel)
-  try {
-    for (;;) {
-      const { done, value } = await reader.read()
-      signal?.throwIfAborted()
-      if (done) return
-      yield value
-    }
-  } finally {
-    signal?.removeEventListener("abort", cancel)
-    await reader.cancel().catch(() => {})
-  }
-}
 
 /** All of a small text. @throws PrismError LIMIT_EXCEEDED, INVALID_FORMAT where it is not UTF-8 */
 export async function readText(chunks: AsyncIterable<Uint8Array>, bytesMax: number, name: string): Promise<string> {
@@ -78,18 +59,5 @@ export async function peek(
 
 /** The same stream, which ends with the signal's reason when that is aborted, also while a read waits. */
 export function abortable(stream: ReadableStream<Uint8Array>, signal: AbortSignal): ReadableStream<Uint8Array> {
-  const chunks = chunksOf(stream, signal)
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { done, value } = await chunks.next()
-        if (done) controller.close()
-        else controller.enqueue(value)
-      },
-      async cancel() {
-        await chunks.return(undefined)
-      },
-    },
-    { highWaterMark: 0 },
-  )
+  return streamOf(chunksOf(stream, signal))
 }

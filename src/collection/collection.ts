@@ -1,11 +1,16 @@
-import { PrismError, type Problem } from "../base/errors.ts"
+import { isDiskFull, PrismError, type Problem } from "../base/errors.ts"
 import { analyze } from "../engine/analyzer.ts"
-import { Engine } from "../engine/engine.ts"
+import { DocSet } from "../engine/doc-set.ts"
+import { Engine, isTrap } from "../engine/engine.ts"
+import type { QueryProgram } from "../engine/query.ts"
 import type { CacheStats } from "../storage/block-cache.ts"
 import { readManifest, removeDrafts, type SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
 import { replayWal } from "../storage/wal.ts"
-import { type ExportOptions, type ExportReport, exportPortable } from "./archive.ts"
+import type { ExportOptions, ExportReport } from "./archive/options.ts"
+import { documentLines, portableChunks } from "./archive/portable.ts"
+import { snapshotChunks } from "./archive/snapshot.ts"
+import { writeArchive } from "./archive/write-archive.ts"
 import type { OptimizeOptions } from "./compactor.ts"
 import type { CollectionContext } from "./context.ts"
 import {
@@ -22,7 +27,7 @@ import { idOf, type WriteOperation } from "./operations.ts"
 import type { Progress } from "./progress.ts"
 import { CollectionReader, pinManifest } from "./reader.ts"
 import { type RecallOptions, type RecallReport, sampleRecall } from "./recall.ts"
-import { compareSchemas, parseSchema, type Schema, type VectorBackend } from "./schema.ts"
+import { analyzerOf, compareSchemas, parseSchema, type Schema, type VectorBackend } from "./schema.ts"
 import { SealedSegment } from "./sealed-segment.ts"
 import { planSearch, type SearchRequest, type SearchResponse, type SearchResult } from "./search-request.ts"
 import { type CompiledSearch, compileSearch, loadForSearch, loadPostings, searchSegments } from "./searcher.ts"
@@ -259,29 +264,99 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   /** Every document in the order in which it was last written, as of the first one asked for; writes go on
    *  meanwhile. */
   async *documents(): AsyncIterable<Document<Fields>> {
-    const view = pinView(this.#source.segments)
-    try {
-      for (const { segment, live } of view.segments) {
-        for await (const { docOrd, id, fieldsJson } of segment.scan(live)) {
-          const vector = await segment.storedVector(docOrd)
-          yield { id, fields: parseFields(fieldsJson) as Fields, ...(vector ? { vector } : {}) }
-        }
+    await using view = pinView(this.#source.segments)
+    for (const { segment, live } of view.segments) {
+      for await (const { docOrd, id, fieldsJson } of segment.scan(live)) {
+        const vector = await segment.storedVector(docOrd)
+        yield { id, fields: parseFields(fieldsJson) as Fields, ...(vector ? { vector } : {}) }
       }
-    } finally {
-      await view.close()
     }
   }
 
-  /** Writes a portable archive of every document that was acknowledged before the call. Closes `sink` when it is whole
-   *  and aborts it on an error. */
+  /** Every document as a line of a portable archive, without line end. */
+  async *lines(): AsyncGenerator<Uint8Array> {
+    await using view = pinView(this.#source.segments)
+    yield* documentLines(view)
+  }
+
+  /** Writes an archive of every document that was acknowledged before the call. Closes `sink` when it is whole and aborts
+   *  it on an error. */
   async export(sink: WritableStream<Uint8Array>, options: ExportOptions = {}): Promise<ExportReport> {
-    checkOptions("export", options, ["format", ...LONG_WORK_OPTIONS])
-    const view = pinView(this.#source.segments)
-    try {
-      return await exportPortable(this.name, this.schema, view, sink, options, this.#context.createSha256)
-    } finally {
-      await view.close()
+    checkOptions("export", options, ["format", "encryption", "onSize", ...LONG_WORK_OPTIONS])
+    return await writeArchive(this.#archive(options), sink, options.signal)
+  }
+
+  async *#archive(options: ExportOptions): AsyncGenerator<Uint8Array, ExportReport> {
+    const { format = options.encryption ? "snapshot" : "portable", encryption } = options
+    if (encryption && format === "portable") {
+      throw new PrismError("INVALID_REQUEST", "what is encrypted is a snapshot, not a portable archive", {
+        place: "format",
+        hint: "leave the format out",
+      })
     }
+    if (format === "snapshot") {
+      await this.#sealForSnapshot()
+      await using view = await this.#source.pin()
+      return yield* snapshotChunks(this.name, this.schema, view, options, this.#context)
+    }
+    await using view = pinView(this.#source.segments)
+    return yield* portableChunks(this.name, this.schema, view, options, this.#context.codecs.createSha256)
+  }
+
+  /** A snapshot seals in memory what is not sealed yet: a collection that can be written does it once and for all. */
+  async #sealForSnapshot(): Promise<void> {
+    const source = this.#source
+    if (!(source instanceof CollectionWriter) || source.state !== "ready") return
+    try {
+      await source.checkpoint()
+    } catch (error) {
+      if (!isDiskFull(error)) throw error
+    }
+  }
+
+  /** Drops every document that is not selected, for a collection that is not visible yet. Resolves to those of `ids` that
+   *  no document has. */
+  async keepOnly({ where, ids = [] }: { where?: string; ids?: readonly string[] }): Promise<string[]> {
+    await this.checkpoint()
+    if (where === undefined) return await this.#keepIds(ids)
+    const plan = planSearch(this.name, this.schema, { filter: where }, this.#analyze)
+    let filter: QueryProgram | undefined
+    await using _ = await this.#read(
+      async (segments) => {
+        await loadForSearch(segments, plan)
+        const compiled = compileSearch(segments, this.schema, plan)
+        filter = compiled.filter
+        await loadPostings(segments, compiled)
+      },
+      (segments) => {
+        for (const segment of segments) {
+          using matching = segment.text.filter(filter as QueryProgram)
+          segment.keepOnly(matching)
+        }
+      },
+    )
+    return []
+  }
+
+  async #keepIds(ids: readonly string[]): Promise<string[]> {
+    await using found = await this.#read(
+      (segments) => prepareIds(segments, ids),
+      (segments) => {
+        const missing = new Set(ids)
+        for (const segment of segments) {
+          using wanted = DocSet.create(this.#engine, segment.documentCount)
+          for (const id of missing) {
+            const docOrd = segment.find(id)
+            if (docOrd === undefined) continue
+            wanted.add(docOrd)
+            missing.delete(id)
+          }
+          segment.keepOnly(wanted)
+        }
+        return [...missing]
+      },
+    )
+    return found.result
   }
 
   async stats(): Promise<CollectionStats> {
@@ -470,8 +545,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
 
   /** Cuts query text as the field's own analyzer cuts documents. */
   readonly #analyze = (field: string, text: string) => {
-    const declared = this.schema.text?.fields.find(({ name }) => name === field)
-    return analyze(this.#engine, declared?.analyzer ?? { name: "standard" }, text)
+    return analyze(this.#engine, analyzerOf(this.schema, field), text)
   }
 
   /** READ_ONLY where the Prism was opened so. */
@@ -499,7 +573,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
         }
       } catch (error) {
         await release()
-        throw error
+        throw isTrap(error) ? trapped(this.name, error) : error
       }
       await release()
     }
@@ -546,6 +620,14 @@ function isSameList(a: readonly Segment[], b: readonly Segment[]): boolean {
 function outdated(name: string): PrismError {
   return new PrismError("CLOSED", `collection "${name}" has changed since it was opened, and no pin could be written`, {
     hint: "open it again to verify what is there now",
+  })
+}
+
+function trapped(name: string, cause: unknown): PrismError {
+  return new PrismError("CORRUPT", `an index of collection "${name}" is not what its checksums say`, {
+    place: name,
+    hint: "verify the collection; it may come from an archive that somebody forged",
+    cause,
   })
 }
 

@@ -1,4 +1,4 @@
-import type { Sha256 } from "../runtime.ts"
+import type { Codecs } from "../runtime.ts"
 import type { BlockCache } from "../storage/block-cache.ts"
 import type { Storage } from "../storage/storage.ts"
 import type { Background } from "./background.ts"
@@ -8,7 +8,7 @@ export interface CollectionContext {
   readonly storage: Storage
   /** Relative to the storage's root. */
   readonly directory: string
-  readonly createSha256: () => Sha256
+  readonly codecs: Codecs
   /** Builds and checks segments off the caller's thread. */
   readonly background: Background
   /** Blocks and pages that were read lately, of all collections together. */

@@ -82,10 +82,12 @@ export class Generations {
     this.#nextSegmentId = state.manifest.nextSegmentId
   }
 
-  /** Writes the files of an empty collection into a new directory. */
+  /** Makes a collection in a directory: an empty one in a new directory, or one of `segments` whose files are there and
+   *  durable. */
   static async create(
     { storage, directory, durable, tenure }: Pick<CollectionContext, "storage" | "directory" | "durable" | "tenure">,
     schema: string,
+    segments: readonly SegmentEntry[] = [],
   ): Promise<void> {
     for (const folder of ["", ...FOLDERS]) await storage.makeDirectory(joinPath(directory, folder))
     const log = { number: 1, path: logPath(1, tenure) }
@@ -97,10 +99,10 @@ export class Generations {
       generation: 1,
       committedAt: new Date().toISOString(),
       schema,
-      documentCount: 0,
-      nextSegmentId: 1,
+      documentCount: liveCount(segments),
+      nextSegmentId: Math.max(0, ...segments.map(({ id }) => id)) + 1,
       logs: [log],
-      segments: [],
+      segments,
     })
   }
 
@@ -429,7 +431,7 @@ export class Generations {
   }
 
   async #writeTombstones(segment: SealedSegment, written: string[], live = segment.live): Promise<SegmentEntry> {
-    const { storage, directory, createSha256, tenure } = this.#context
+    const { storage, directory, codecs, tenure } = this.#context
     const { entry } = segment
     const path = tombstonesPath(entry.id, this.#manifest.generation + 1, tenure)
     const bytes = encodeTombstones(live.toBytes(), entry.documentCount)
@@ -439,7 +441,7 @@ export class Generations {
     await using file = await storage.create(joinPath(directory, path))
     await file.append(bytes)
     await file.sync()
-    const sha256 = createSha256()
+    const sha256 = codecs.createSha256()
     sha256.update(bytes)
     const tombstones = { path, length: bytes.length, sha256: sha256.digestHex() }
     return { ...entry, deletedCount: entry.documentCount - live.count, files: { ...entry.files, tombstones } }
@@ -461,7 +463,7 @@ export class Generations {
       generation: this.#manifest.generation + 1,
       committedAt: new Date().toISOString(),
       nextSegmentId: this.#nextSegmentId,
-      documentCount: segments.reduce((sum, entry) => sum + entry.documentCount - entry.deletedCount, 0),
+      documentCount: liveCount(segments),
     }
     let renaming = false
     try {
@@ -531,6 +533,10 @@ export class Generations {
   }
 }
 
+function liveCount(segments: readonly SegmentEntry[]): number {
+  return segments.reduce((sum, { documentCount, deletedCount }) => sum + documentCount - deletedCount, 0)
+}
+
 /** The log of a frozen segment. */
 function endedLog({ log: { number, path, length } }: RamSegment): LogState {
   assert(length !== undefined, "the log of a frozen segment has ended")
@@ -540,7 +546,8 @@ function endedLog({ log: { number, path, length } }: RamSegment): LogState {
 /** Ids that are looked up together. */
 const IDS_STEP = 1024
 
-const FOLDERS = ["text", "vector"]
+/** Of a segment's files, in a collection's. */
+export const FOLDERS = ["text", "vector"]
 
 /** The same segment under another id, with the names that its files get. */
 function renamed(entry: SegmentEntry, id: number, tenure: string): SegmentEntry {

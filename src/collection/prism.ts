@@ -1,19 +1,19 @@
 import { toHex } from "../base/bytes.ts"
-import { assert, type ErrorCode, PrismError } from "../base/errors.ts"
+import { type ErrorCode, PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
 import { closest } from "../base/similar.ts"
-import type { Runtime } from "../runtime.ts"
+import type { Codecs, Runtime } from "../runtime.ts"
 import { BlockCache } from "../storage/block-cache.ts"
 import { MemoryStorage } from "../storage/memory-storage.ts"
 import type { Storage, StorageLock } from "../storage/storage.ts"
-import {
-  type RestoreOptions,
-  type RestoreReport,
-  restorePortable,
-  type VerifyOptions,
-  type VerifyReport,
-  verifyArchive,
-} from "./archive.ts"
+import { openArchive } from "./archive/open-archive.ts"
+import type { ArchiveSource, RestoreOptions, RestoreReport, VerifyOptions, VerifyReport } from "./archive/options.ts"
+import { restorePortable } from "./archive/portable.ts"
+import type { RestoredCollection, RestoreHost } from "./archive/restore-host.ts"
+import { select } from "./archive/select.ts"
+import { restoreSnapshot } from "./archive/snapshot.ts"
+import { spool } from "./archive/spool.ts"
+import { verifyArchive } from "./archive/verify.ts"
 import { Background } from "./background.ts"
 import { Collection, type CollectionStats } from "./collection.ts"
 import { type CollectionContext, DEFAULT_TUNING, type Tuning } from "./context.ts"
@@ -45,7 +45,7 @@ export interface OpenOptions {
   readonly readOnly?: boolean
 }
 
-type PrismRuntime = Pick<Runtime, "createSha256" | "startWorker">
+type PrismRuntime = Codecs & Pick<Runtime, "startWorker">
 
 /** All collections of one storage, under its lock: one process at a time; or, opened to be read alone, beside it. */
 export class Prism implements AsyncDisposable {
@@ -184,53 +184,77 @@ export class Prism implements AsyncDisposable {
     })
   }
 
-  /** Reads a portable archive into a collection, which appears whole or not at all: it is staged beside the live data,
-   *  verified, then renamed into place. */
-  async restore(source: ReadableStream<Uint8Array>, options: RestoreOptions = {}): Promise<RestoreReport> {
+  /** Reads an archive of any format into a collection, which appears whole or not at all: it is staged beside the live
+   *  data, verified, then renamed into place. With `where` or `ids` it gets those documents alone. */
+  async restore(source: ArchiveSource, options: RestoreOptions = {}): Promise<RestoreReport> {
     this.#assertWritable()
     checkOptions("restore", options, RESTORE_OPTIONS)
-    const mode = options.mode ?? "fail"
-    let staged: string | undefined
+    const { mode = "fail" } = options
+    const made: string[] = []
     try {
-      const restored = await restorePortable(source, options, {
-        createSha256: this.#runtime.createSha256,
-        begin: async (name, schema) => {
-          checkCollectionName(name)
-          const there = await this.#exists(name)
-          if (there && mode === "fail") {
-            throw exists(name, "give another name with --target-collection, or --replace or --merge")
-          }
-          if (there && mode === "merge") (await this.collection(name)).assertSameSchema(schema)
-          staged = await this.#stage(schema)
-          return await Collection.open(name, this.#context(staged, { durable: false }))
-        },
+      const { staged, directory, report } = await this.#restoreStaged(source, options, () => {
+        made.push(`${STAGING}/${this.#unique()}`)
+        return made.at(-1) as string
       })
-      const name = restored.report.collection
-      const directory = staged
-      assert(directory !== undefined, "a restore ends without having begun")
-      let warning = await restored.staged.quotaWarning()
-      const segments = await restored.staged.sealAndClose()
-      await this.#inTurn(name, async () => {
-        if (mode === "merge" && (await this.#exists(name))) {
-          const collection = await this.#opened(name)
-          // Another one may have taken the name while the archive was read.
-          collection.assertSameSchema(restored.staged.schema)
-          await collection.adopt(directory, segments)
-          await this.#discard(directory)
-          warning = await collection.quotaWarning()
-        } else await this.#publish(directory, name, mode === "replace")
-      })
-      return warning ? { ...restored.report, warnings: [...restored.report.warnings, warning] } : restored.report
-    } catch (error) {
-      if (staged !== undefined) await this.#discard(staged)
-      throw error
+      const { collection: name } = report
+      let warning = await staged.quotaWarning()
+      const segments = await staged.sealAndClose()
+      options.signal?.throwIfAborted()
+      if (!options.dryRun) {
+        await this.#inTurn(name, async () => {
+          if (mode === "merge" && (await this.#exists(name))) {
+            const collection = await this.#opened(name)
+            // Another one may have taken the name while the archive was read.
+            collection.assertSameSchema(staged.schema)
+            await collection.adopt(directory, segments)
+            warning = await collection.quotaWarning()
+          } else await this.#publish(directory, name, mode === "replace")
+        })
+      }
+      return warning ? { ...report, warnings: [...report.warnings, warning] } : report
+    } finally {
+      // What became a collection is not there any more.
+      for (const directory of made) await this.#discard(directory)
     }
   }
 
-  /** Checks an archive whole without restoring it. */
-  async verify(source: ReadableStream<Uint8Array>, options: VerifyOptions = {}): Promise<VerifyReport> {
-    checkOptions("verify", options, ["sizeBytes", "signal", "onProgress"])
-    return await verifyArchive(source, options, this.#runtime.createSha256)
+  async #restoreStaged(
+    source: ArchiveSource,
+    options: RestoreOptions,
+    stage: () => string,
+  ): Promise<RestoredCollection> {
+    const { mode = "fail", format, keys, sizeBytes, signal } = options
+    const storage = this.#storage
+    await using archive = await openArchive(source, {
+      codecs: this.#runtime,
+      format,
+      keys,
+      sizeBytes,
+      signal,
+      spool: async (bytes) => await spool(storage, stage(), bytes),
+    })
+    const host: RestoreHost = {
+      codecs: this.#runtime,
+      storage,
+      tenure: this.#tenure,
+      admit: async (name, schema) => {
+        checkCollectionName(name)
+        if (!(await this.#exists(name))) return
+        if (mode === "fail") throw exists(name, "give another name with --target-collection, or --replace or --merge")
+        if (mode === "merge") (await this.collection(name)).assertSameSchema(schema)
+      },
+      stage,
+      build: async (task, options) => await this.#background.build(task, options),
+      openStaged: async (name, directory) => await Collection.open(name, this.#context(directory, { durable: false })),
+    }
+    const restore = archive.format === "portable" ? restorePortable : restoreSnapshot
+    return await select(await restore(archive, options, host), options)
+  }
+
+  /** Checks an archive of any format whole without restoring it. */
+  async verify(source: ArchiveSource, options: VerifyOptions = {}): Promise<VerifyReport> {
+    checkOptions("verify", options, VERIFY_OPTIONS)
+    return await verifyArchive(source, options, this.#runtime)
   }
 
   /** Closes every collection, then gives the lock back. Twice is fine. */
@@ -324,7 +348,7 @@ export class Prism implements AsyncDisposable {
     return {
       storage: this.#storage,
       directory,
-      createSha256: this.#runtime.createSha256,
+      codecs: this.#runtime,
       background: this.#background,
       cache: this.#cache,
       tenure: this.#tenure,
@@ -451,7 +475,11 @@ export class Prism implements AsyncDisposable {
   }
 }
 
-const RESTORE_OPTIONS = ["target", "mode", "onBadLine", "lineBytesMax", "sizeBytes", "signal", "onProgress"]
+const RESTORE_OPTIONS = [
+  ...["target", "mode", "format", "onBadLine", "lineBytesMax", "sizeBytes"],
+  ...["keys", "where", "ids", "dryRun", "signal", "onProgress"],
+]
+const VERIFY_OPTIONS = ["sizeBytes", "keys", "signal", "onProgress"]
 
 /** A collection that looks damaged to a reader so many times in a row is damaged. */
 const READ_ATTEMPTS = 3

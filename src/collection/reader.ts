@@ -7,6 +7,7 @@ import type { LogState } from "./generations.ts"
 import { openSegments, pathsOf, releaseAll } from "./open-segments.ts"
 import type { Schema } from "./schema.ts"
 import type { Segment, SegmentShape } from "./segment.ts"
+import { type PinnedGeneration, pinGeneration } from "./view.ts"
 
 type ReaderContext = Pick<CollectionContext, "storage" | "directory" | "cache">
 
@@ -99,6 +100,11 @@ export class CollectionReader {
   /** Whether the files that it names are kept, beside those that it has open. */
   get isPinned(): boolean {
     return this.#pin !== undefined
+  }
+
+  /** The moment at which it was opened. */
+  async pin(): Promise<PinnedGeneration> {
+    return pinGeneration(this)
   }
 
   /** The pin keeps them. */

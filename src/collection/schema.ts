@@ -117,6 +117,11 @@ export function renderSchema(
   return { yaml: isChanged ? rendered.toString({ lineWidth: 0 }) : schema.source, redacted }
 }
 
+/** What cuts a field's text into words, also where the schema does not declare it. */
+export function analyzerOf(schema: Schema, field: string): AnalyzerSpec {
+  return schema.text?.fields.find(({ name }) => name === field)?.analyzer ?? { name: "standard" }
+}
+
 /** Why documents of an archive (its schema is `theirs`) cannot be merged into a collection (`ours`), or undefined. */
 export function compareSchemas(ours: Schema, theirs: Schema): string | undefined {
   const here = new Map(ours.text?.fields.map((field) => [field.name, field]))

@@ -7,15 +7,22 @@ import { DocumentStoreReader, type StoredDocument } from "../storage/document-st
 import type { FileEntry, SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
 import type { ReadableFile, Storage } from "../storage/storage.ts"
-import { decodeTombstones } from "../storage/tombstones.ts"
+import { readTombstones } from "../storage/tombstones.ts"
 import { Segment, type SegmentShape } from "./segment.ts"
+
+/** The open files of a segment. Its deletions are in memory. */
+export interface SegmentFiles {
+  readonly text: ReadableFile
+  readonly documents: ReadableFile
+  readonly vector?: ReadableFile
+}
 
 interface Parts {
   readonly text: TextSegment
   readonly vector: VectorSegment | undefined
   readonly live: DocSet
   readonly documents: DocumentStoreReader
-  readonly files: readonly ReadableFile[]
+  readonly files: SegmentFiles
   readonly cache: BlockCache
 }
 
@@ -30,7 +37,8 @@ export class SealedSegment extends Segment {
   /** True while memory knows deletions that no file of the manifest holds (the write-ahead log has them). */
   hasNewDeletions = false
   readonly #documents: DocumentStoreReader
-  readonly #files: readonly ReadableFile[]
+  /** Immutable, and readable as long as the segment is held, whatever becomes of their names. */
+  readonly files: SegmentFiles
   readonly #cache: BlockCache
 
   private constructor(entry: SegmentEntry, parts: Parts) {
@@ -40,7 +48,7 @@ export class SealedSegment extends Segment {
     this.vector = parts.vector
     this.live = parts.live
     this.#documents = parts.documents
-    this.#files = parts.files
+    this.files = parts.files
     this.#cache = parts.cache
   }
 
@@ -54,7 +62,6 @@ export class SealedSegment extends Segment {
     cache: BlockCache,
   ): Promise<SealedSegment> {
     const { engine } = shape
-    const files: ReadableFile[] = []
     const opened: { close(): unknown }[] = []
     const keep = <T extends { close(): unknown }>(part: T): T => {
       opened.push(part)
@@ -62,26 +69,32 @@ export class SealedSegment extends Segment {
     }
     const open = async (file: FileEntry): Promise<ReadableFile> => {
       const found = keep(await storage.open(joinPath(directory, file.path)))
-      files.push(found)
       if (found.size !== file.length) {
         throw corrupt(file, `is ${found.size} bytes long, the manifest says ${file.length}`)
       }
       return found
     }
     try {
-      const text = keep(await TextSegment.open(engine, await open(entry.files.text), shape.fields, cache))
+      const textFile = await open(entry.files.text)
+      const text = keep(await TextSegment.open(engine, textFile, shape.fields, cache))
       if (text.docCount !== entry.documentCount) {
         throw corrupt(entry.files.text, `holds ${text.docCount} documents, the manifest says ${entry.documentCount}`)
       }
       let vector: VectorSegment | undefined
-      if (entry.files.vector && shape.vector) {
+      let vectorFile: ReadableFile | undefined
+      if (entry.files.vector) {
+        if (!shape.vector) throw corrupt(entry.files.vector, "holds vectors, but the schema has none")
         const expected = { ...shape.vector, docCount: entry.documentCount }
-        vector = keep(await VectorSegment.open(engine, await open(entry.files.vector), expected, cache))
+        vectorFile = await open(entry.files.vector)
+        vector = keep(await VectorSegment.open(engine, vectorFile, expected, cache))
         if (vector.count !== entry.vectorCount) {
           throw corrupt(entry.files.vector, `holds ${vector.count} vectors, the manifest says ${entry.vectorCount}`)
         }
+      } else if (entry.vectorCount > 0) {
+        throw corrupt(entry.files.documents, `has no file for its ${entry.vectorCount} vectors`)
       }
-      const documents = await DocumentStoreReader.open(await open(entry.files.documents), cache)
+      const documentsFile = await open(entry.files.documents)
+      const documents = await DocumentStoreReader.open(documentsFile, cache)
       if (documents.documentCount !== entry.documentCount) {
         throw corrupt(
           entry.files.documents,
@@ -89,6 +102,7 @@ export class SealedSegment extends Segment {
         )
       }
       const live = keep(await readLive(storage, directory, entry, shape))
+      const files = { text: textFile, documents: documentsFile, ...(vectorFile && { vector: vectorFile }) }
       return new SealedSegment(entry, { text, vector, live, documents, files, cache })
     } catch (error) {
       for (const part of opened.reverse()) await part.close()
@@ -104,6 +118,11 @@ export class SealedSegment extends Segment {
     const deleted = super.delete(docOrd)
     this.hasNewDeletions ||= deleted
     return deleted
+  }
+
+  override keepOnly(set: DocSet): void {
+    super.keepOnly(set)
+    this.hasNewDeletions = true
   }
 
   loadVectors(): Promise<void> | undefined {
@@ -125,6 +144,9 @@ export class SealedSegment extends Segment {
   }
 
   async stored(docOrd: number): Promise<StoredDocument> {
+    const { documentCount, files } = this.entry
+    // An index of somebody who makes checksums fit may find anything.
+    if (docOrd >= documentCount) throw corrupt(files.text, `finds document ${docOrd} of ${documentCount}`)
     return await this.#documents.get(docOrd)
   }
 
@@ -138,7 +160,7 @@ export class SealedSegment extends Segment {
     this.text.close()
     this.vector?.close()
     this.live.close()
-    for (const file of this.#files) {
+    for (const file of Object.values(this.files) as ReadableFile[]) {
       this.#cache.forget(file)
       await file.close()
     }
@@ -155,7 +177,7 @@ async function readLive(
   let live: DocSet
   if (tombstones) {
     const path = joinPath(directory, tombstones.path)
-    const bytes = decodeTombstones(await storage.read(path), path, entry.documentCount)
+    const bytes = await readTombstones(storage, path, entry.documentCount)
     live = DocSet.fromBytes(engine, bytes, entry.documentCount)
   } else {
     live = DocSet.create(engine, entry.documentCount)

@@ -10,6 +10,7 @@ import { DocumentStoreReader, DocumentStoreWriter } from "../storage/document-st
 import type { FileEntry, LogEntry, SegmentEntry } from "../storage/manifest.ts"
 import { joinPath, parentPath } from "../storage/path.ts"
 import type { Storage, WritableFile } from "../storage/storage.ts"
+import { readVectorsV1 } from "../storage/vectors-v1.ts"
 import { replayWal } from "../storage/wal.ts"
 import { DocumentChecker, indexFields } from "./document.ts"
 import { parseSchema, type Schema, type VectorBackend } from "./schema.ts"
@@ -38,7 +39,13 @@ export type BuildSource =
       readonly documentCount: number
       readonly live: Uint8Array
     }
-  | { readonly kind: "segment"; readonly entry: SegmentEntry; readonly live: Uint8Array }
+  | {
+      readonly kind: "segment"
+      readonly entry: SegmentEntry
+      readonly live: Uint8Array
+      /** Given: of its vector file, of which nothing but the vectors is taken then. */
+      readonly vectorFormat?: 1
+    }
 
 export interface BuildOptions {
   readonly signal?: AbortSignal | undefined
@@ -56,6 +63,8 @@ const VECTORS_PER_PAUSE = 8
  *  names are durable when this resolves; undefined, and no file, where nothing lives. Only what the new index takes is
  *  in memory, text first and then vectors: documents stream from file to file. The same sources give the same bytes.
  *
+ *  `target`: where it is written, in the same folder of that storage, which must be there.
+ *
  *  Whatever goes wrong, the files are removed again. CORRUPT with the file where a source is damaged; DISK_FULL;
  *  LIMIT_EXCEEDED where the index has no room in memory; the signal's reason. */
 export async function buildSegment(
@@ -63,6 +72,7 @@ export async function buildSegment(
   createSha256: () => Sha256,
   task: BuildTask,
   options: BuildOptions = {},
+  target: Storage = storage,
 ): Promise<SegmentEntry | undefined> {
   options.signal?.throwIfAborted()
   const sources = task.sources
@@ -70,9 +80,9 @@ export async function buildSegment(
     .filter(({ live }) => live.count > 0)
   if (sources.length === 0) return undefined
   try {
-    return await new SegmentBuild(storage, createSha256, task, options, sources).run()
+    return await new SegmentBuild(target, createSha256, task, options, sources).run()
   } catch (error) {
-    await removeSegmentFiles(storage, task.directory, task.stem)
+    await removeSegmentFiles(target, task.directory, task.stem)
     throw error
   }
 }
@@ -299,9 +309,11 @@ class Source {
     if (!file) return
     const path = joinPath(this.#directory, file.path)
     await using source = await inFile(path, () => this.#storage.open(path))
-    using segment = await inFile(path, () => this.#openGraph(engine, shape, source))
+    const isOld = this.#source.vectorFormat === 1
+    using segment = isOld ? undefined : await inFile(path, () => this.#openGraph(engine, shape, source))
     const ranks = this.live.ranks()
-    const vectors = segment.scan()[Symbol.asyncIterator]()
+    const all = segment?.scan() ?? readVectorsV1(source, { ...shape, docCount: this.documentCount })
+    const vectors = all[Symbol.asyncIterator]()
     for (;;) {
       const next = await inFile(path, () => vectors.next())
       if (next.done) return
@@ -315,7 +327,8 @@ class Source {
     shape: { dimension: number; metric: VectorBackend["distance"] },
     work: (segment: VectorSegment) => Promise<T>,
   ): Promise<T | undefined> {
-    const file = this.#source.kind === "segment" ? this.#source.entry.files.vector : undefined
+    if (this.#source.kind !== "segment" || this.#source.vectorFormat === 1) return undefined
+    const file = this.#source.entry.files.vector
     if (!file) return undefined
     const path = joinPath(this.#directory, file.path)
     return await inFile(path, async () => {

@@ -33,21 +33,30 @@ export interface VerifiedSegments {
 const READ_BYTES = 1 << 20
 
 /** Reads everything of these segments: length and SHA-256 of each file, every checksum inside, whether index, graph and
- *  counts contradict themselves, whether each stored document can be read and stands in the text index under its id.
- *  Holds the index of one segment in memory at a time. CORRUPT, TRUNCATED or INCOMPATIBLE_VERSION with the file; the
- *  signal's reason. `onProgress` hears how many documents were read. */
+ *  counts contradict themselves, whether each stored document can be read, stands in the text index under its id and is
+ *  live in no other segment. Holds the index of one segment in memory at a time, and the ids of all. CORRUPT, TRUNCATED
+ *  or INCOMPATIBLE_VERSION with the file; the signal's reason. `onProgress` hears how many documents were read. */
 export async function verifySegments(
   storage: Storage,
   createSha256: () => Sha256,
   request: VerifyRequest,
   options: { signal?: AbortSignal | undefined; onProgress?: ((documents: number) => void) | undefined } = {},
 ): Promise<VerifiedSegments> {
-  const verifier = new Verifier(storage, createSha256, request, options)
+  await using verifier = new Verifier(storage, createSha256, request, options)
   for (const entry of request.entries) await verifier.verify(entry)
   return verifier.found
 }
 
-class Verifier {
+/** A segment that was verified: its index, of which only what look-ups need is in memory, and what of it is live. */
+interface Earlier {
+  readonly path: string
+  readonly file: ReadableFile
+  readonly text: TextSegment
+  readonly live: DocSet
+}
+
+class Verifier implements AsyncDisposable {
+  readonly #earlier: Earlier[] = []
   readonly found = { files: 0, bytes: 0, documents: 0 }
   readonly #storage: Storage
   readonly #createSha256: () => Sha256
@@ -75,11 +84,39 @@ class Verifier {
 
   async verify(entry: SegmentEntry): Promise<void> {
     const { text, documents, vector, tombstones } = entry.files
-    await this.#file(text, (file) => this.#text(entry, file))
+    const live = DocSet.create(this.#engine, entry.documentCount)
+    try {
+      live.fill()
+      if (tombstones) await this.#file(tombstones, (file) => this.#tombstones(entry, file, live))
+      await this.#file(text, (file) => this.#text(entry, file, live))
+      await this.#keep(text, live)
+    } catch (error) {
+      live.close()
+      throw error
+    }
     if (vector) await this.#file(vector, (file) => this.#vectors(entry, file))
     else if (entry.vectorCount > 0)
       throw damagedFile(documents.path, `has no file for its ${entry.vectorCount} vectors`)
-    if (tombstones) await this.#file(tombstones, (file) => this.#tombstones(entry, file))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { file, text, live } of this.#earlier) {
+      text.close()
+      live.close()
+      await file.close()
+    }
+  }
+
+  /** For the look-ups of those that follow. */
+  async #keep({ path }: FileEntry, live: DocSet): Promise<void> {
+    const file = await this.#storage.open(joinPath(this.#directory, path))
+    try {
+      const text = await TextSegment.open(this.#engine, file, indexFields(this.#schema))
+      this.#earlier.push({ path, file, text, live })
+    } catch (error) {
+      await file.close()
+      throw error
+    }
   }
 
   /** Length and hash of a file, then what is in it. */
@@ -104,30 +141,46 @@ class Verifier {
   }
 
   /** The text index, then the documents against it. */
-  async #text(entry: SegmentEntry, file: ReadableFile): Promise<void> {
+  async #text(entry: SegmentEntry, file: ReadableFile, live: DocSet): Promise<void> {
     using text = await TextSegment.open(this.#engine, file, indexFields(this.#schema))
     await text.loadAll()
     text.check()
     if (text.docCount !== entry.documentCount) {
       throw damagedFile(file.path, `holds ${text.docCount} documents, the manifest says ${entry.documentCount}`)
     }
-    await this.#file(entry.files.documents, (documents) => this.#documents(entry, documents, text))
+    await this.#file(entry.files.documents, (documents) => this.#documents(entry, documents, text, live))
   }
 
-  async #documents(entry: SegmentEntry, file: ReadableFile, text: TextSegment): Promise<void> {
+  async #documents(entry: SegmentEntry, file: ReadableFile, text: TextSegment, live: DocSet): Promise<void> {
     const reader = await DocumentStoreReader.open(file)
     if (reader.documentCount !== entry.documentCount) {
       throw damagedFile(file.path, `holds ${reader.documentCount} documents, the manifest says ${entry.documentCount}`)
     }
+    let ids: string[] = []
     for await (const { docOrd, id, fieldsJson } of reader.scan()) {
       checkStoredDocument(this.#checker, id, fieldsJson, file.path)
       if (text.lastDocument(ID_ORDINAL, id) !== docOrd) {
         throw damagedFile(file.path, `holds document ${JSON.stringify(id)}, which the text index does not find there`)
       }
+      if (live.has(docOrd)) ids.push(id)
       this.found.documents++
       if (this.found.documents % DOCUMENTS_PER_PAUSE === 0) {
+        await this.#checkOnlyHere(ids, file.path)
+        ids = []
         this.#onProgress?.(this.found.documents)
         await this.#pause()
+      }
+    }
+    await this.#checkOnlyHere(ids, file.path)
+  }
+
+  async #checkOnlyHere(ids: readonly string[], path: string): Promise<void> {
+    for (const earlier of this.#earlier) {
+      await earlier.text.prepareIds(ids)
+      for (const id of ids) {
+        const docOrd = earlier.text.lastDocument(ID_ORDINAL, id)
+        if (docOrd === undefined || !earlier.live.has(docOrd)) continue
+        throw damagedFile(path, `holds document ${JSON.stringify(id)}, which is live in ${earlier.path} too`)
       }
     }
   }
@@ -147,9 +200,10 @@ class Verifier {
     }
   }
 
-  async #tombstones(entry: SegmentEntry, file: ReadableFile): Promise<void> {
+  async #tombstones(entry: SegmentEntry, file: ReadableFile, live: DocSet): Promise<void> {
     const bytes = decodeTombstones(await file.read(0, file.size), file.path, entry.documentCount)
-    using live = DocSet.fromBytes(this.#engine, bytes, entry.documentCount)
+    using written = DocSet.fromBytes(this.#engine, bytes, entry.documentCount)
+    live.and(written)
     const deleted = entry.documentCount - live.count
     if (deleted !== entry.deletedCount) {
       throw damagedFile(file.path, `marks ${deleted} documents deleted, the manifest says ${entry.deletedCount}`)

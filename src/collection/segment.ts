@@ -62,6 +62,11 @@ export abstract class Segment {
     return this.live.remove(docOrd)
   }
 
+  /** Marks every document deleted that is not in the set. */
+  keepOnly(set: DocSet): void {
+    this.live.and(set)
+  }
+
   /** Makes `vector` ready to be searched; undefined when it is. */
   abstract loadVectors(): Promise<void> | undefined
 

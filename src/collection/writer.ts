@@ -11,6 +11,7 @@ import { documentBytes } from "./ram-segment.ts"
 import type { Schema } from "./schema.ts"
 import type { Segment, SegmentShape } from "./segment.ts"
 import { sizeOf } from "./size.ts"
+import { type PinnedGeneration, pinGeneration } from "./view.ts"
 
 /** What became of a write. */
 export interface Committed {
@@ -142,6 +143,11 @@ export class CollectionWriter {
 
   get logs(): readonly LogState[] {
     return this.#generations.logs
+  }
+
+  /** A moment between two commits: it has everything that was acknowledged before the call. */
+  async pin(): Promise<PinnedGeneration> {
+    return await this.#exclusive(async () => pinGeneration(this))
   }
 
   get state(): "ready" | "disk full" | "read-only" {

@@ -37,3 +37,9 @@ export class Engine {
     return this.abi.regionPagesInUse() * 65_536
   }
 }
+
+/** Whether a call ended because the module touched memory that it does not have: only bytes that were forged so that their
+ *  checksums fit can bring that about. */
+export function isTrap(error: unknown): boolean {
+  return error instanceof WebAssembly.RuntimeError
+}

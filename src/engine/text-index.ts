@@ -66,7 +66,7 @@ const FIELDS_MAX = 65_535
 
 // assembly/text/text-segment.ts
 const SEGMENT_MAGIC = 0x53545250
-const SEGMENT_VERSION = 2
+export const SEGMENT_VERSION = 2
 /** META, GROUP_ENDS and GROUP_KEYS: every look-up begins there. */
 const SECTIONS_AT_OPEN = [1, 2, 3]
 

@@ -36,7 +36,7 @@ export interface VectorIndex {
 const LANES = 8
 const METRICS: readonly Metric[] = ["cosine", "dot", "euclidean"]
 const VECTOR_MAGIC = 0x43455650
-const VECTOR_VERSION = 2
+export const VECTOR_VERSION = 2
 const WHAT = "vector segment"
 
 const rowBytesOf = (dimension: number): number => Math.ceil(dimension / LANES) * LANES * 4

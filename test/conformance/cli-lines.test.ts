@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest"
 import { encodeUtf8 } from "../../src/base/bytes.ts"
+import { chunksOf } from "../../src/base/streams.ts"
 import { readLines } from "../../src/cli/lines.ts"
-import { chunksOf, peek } from "../../src/cli/streams.ts"
+import { peek } from "../../src/cli/streams.ts"
 import { chunked, streamOf } from "../support/fake-runtime.ts"
 
 async function linesOf(bytes: Uint8Array, chunkBytes: number, bytesMax = 10) {

@@ -102,18 +102,9 @@ describe("mistakes", () => {
   test("what no version knows, or a later one, is not taken silently", () => {
     for (const line of [
       "serve",
-      "key generate",
-      "archive ls x",
       "benchmark",
       "collection detach a",
       "collection attach -f x",
-      "collection export a -o x --encrypt",
-      "collection export a -o x --sha256",
-      "collection export a -o x --purge",
-      "collection restore -f x --dry-run",
-      "collection restore -f x --where q",
-      "collection restore -f x --ids y",
-      "collection restore -f x --key-file k",
       "collection list --api-url http://localhost",
       "collection list --all",
     ]) {
@@ -121,14 +112,8 @@ describe("mistakes", () => {
     }
   })
 
-  test("another format says that only portable works", () => {
-    for (const line of [
-      "collection export a -o x --format snapshot",
-      "collection export a -o x -f snapshot",
-      "collection restore -f x --format encrypted",
-    ]) {
-      expect(mistake(line)).toContain("Only the portable format works in this version | use")
-    }
+  test("a format that there is not is refused, with the one that was meant", () => {
+    expect(mistake("collection restore -f x --format encrypted")).toContain("--format takes portable or snapshot, not")
     expect(mistake("collection export a -o x -f portabel")).toContain('did you mean "portable"?')
   })
 

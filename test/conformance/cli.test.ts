@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest"
 import { decodeUtf8, encodeUtf8 } from "../../src/base/bytes.ts"
 import { ERROR_CODES } from "../../src/base/errors.ts"
 import { VERSION } from "../../src/base/version.ts"
+import { expectFailure, expectOk } from "../support/command-line.ts"
 import { FakeRuntime, type Result } from "../support/fake-runtime.ts"
 import { Random } from "../support/random.ts"
 
@@ -30,20 +31,6 @@ async function machine(): Promise<FakeRuntime> {
   await expectOk(runtime.run("collection", "create", "products", "--schema", "products.yaml"))
   await expectOk(runtime.run("document", "import", "-c", "products", "-f", "products.jsonl"))
   return runtime
-}
-
-async function expectOk(running: Promise<Result>): Promise<string> {
-  const { code, stdout, stderr } = await running
-  expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" })
-  return stdout
-}
-
-async function expectFailure(running: Promise<Result>, code: number, ...parts: string[]): Promise<Result> {
-  const result = await running
-  expect({ code: result.code, stderr: result.stderr }).toEqual({ code, stderr: result.stderr })
-  for (const part of parts) expect(result.stderr).toContain(part)
-  expect(result.stderr).not.toMatch(/^ {4}at /m)
-  return result
 }
 
 describe("the way of a collection", () => {
@@ -127,9 +114,9 @@ describe("the way of a collection", () => {
     await expectOk(runtime.run("collection", "restore", "-f", "-", "-t", "five"))
     expect(await expectOk(runtime.run("collection", "list", "-q"))).toBe("five\nfour\nproducts\nthree\ntwo\n")
     await expectFailure(
-      runtime.run("collection", "restore", "-i", "p.jsonl", "-f", "snapshot"),
-      2,
-      "Only the portable format",
+      runtime.run("collection", "restore", "-i", "p.jsonl", "-f", "snapshot", "-t", "six"),
+      1,
+      "is a portable archive, not a snapshot",
     )
     await expectFailure(
       runtime.run("collection", "restore", "-i", "p.jsonl", "-f", "other"),
@@ -700,13 +687,27 @@ describe("archives", () => {
     await expectFailure(into("./data"), 4, "is a folder")
   })
 
-  test("names of other formats are not written to", async () => {
+  test("the name of the file tells the format, unless options do", async () => {
     const runtime = await machine()
-    for (const [path, ...flags] of [["x.enc"], ["x.tar.zst"], ["x.enc", "-f", "portable"]] as string[][]) {
-      const running = runtime.run("collection", "export", "products", "-o", path!, ...flags)
-      await expectFailure(running, 2, "Only the portable format works in this version")
+    const written = async (path: string, ...flags: string[]) =>
+      JSON.parse(await expectOk(runtime.run("collection", "export", "products", "-o", path, "--json", ...flags))) as {
+        format: string
+      }
+    await expectOk(runtime.run("key", "generate", "-o", "k"))
+    expect((await written("x.tar.zst")).format).toBe("snapshot")
+    expect((await written("x.tar.zst", "-f", "portable")).format).toBe("portable")
+    expect((await written("x.other", "-f", "snapshot")).format).toBe("snapshot")
+    expect((await written("x.enc", "--key-file", "k")).format).toBe("encrypted")
+    expect((await written("y", "--encrypt", "--key-file", "k")).format).toBe("encrypted")
+    for (const [says, path, ...flags] of [
+      ["needs a key", "z.enc"],
+      ["is a snapshot, not a portable one", "z.enc", "-f", "portable", "--key-file", "k"],
+      ["--key-file is for encrypted archives", "z.jsonl", "--key-file", "k"],
+      ["--enc-version is for encrypted archives", "z.jsonl", "--enc-version", "1"],
+      ["--sha256 needs a file", "-", "--sha256"],
+    ] as [string, string, ...string[]][]) {
+      await expectFailure(runtime.run("collection", "export", "products", "-o", path, ...flags), 2, says)
     }
-    await expectOk(runtime.run("collection", "export", "products", "-o", "x.tar.zst", "-f", "portable"))
   })
 
   test("other formats are told by their first bytes, not by their names", async () => {
@@ -717,12 +718,12 @@ describe("archives", () => {
     runtime.write("p.prism.jsonl", "PENC\u0001")
     await expectFailure(
       runtime.run("collection", "restore", "-f", "p.prism.jsonl"),
-      1,
-      "is an encrypted archive",
-      "only the portable",
+      2,
+      "is encrypted, and no key is given",
+      "--key-file",
     )
     runtime.write("s.prism.jsonl", Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0))
-    await expectFailure(runtime.run("collection", "verify", "s.prism.jsonl"), 1, "compressed with zstd", "Hint: ")
+    await expectFailure(runtime.run("collection", "verify", "s.prism.jsonl"), 5, "Hint: ")
     runtime.write("zero.jsonl", "")
     await expectFailure(runtime.run("collection", "restore", "-f", "zero.jsonl"), 1, "zero.jsonl is empty")
   })
@@ -775,6 +776,22 @@ describe("archives", () => {
     await expectDamage(text.replace("Mouse", "Moose"), 5, "Error: Checksum verification failed")
     await expectDamage(text.slice(0, text.trimEnd().lastIndexOf("\n") + 1), 5)
     await expectDamage(text.replace("prism-portable-v1", "prism-portable-v9"), 7)
+  })
+
+  test("standard input is one thing only", async () => {
+    const runtime = await machine()
+    runtime.write("x.enc", "PENC")
+    for (const [first, ...others] of [
+      ["ids", "restore -f - --ids -"],
+      ["00".repeat(32), "restore -f - --key-file -", "verify - --key-file -"],
+      ["00".repeat(32), "restore -f x.enc --passphrase-file - --key-file -"],
+    ]) {
+      for (const command of others) {
+        runtime.input = [first as string]
+        const asked = runtime.run("collection", ...command.split(" "))
+        await expectFailure(asked, 2, "Two things cannot both come from stdin")
+      }
+    }
   })
 
   test("bad lines are skipped on request, into a file with their numbers and reasons", async () => {

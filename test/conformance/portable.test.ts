@@ -2,7 +2,8 @@ import fc from "fast-check"
 import { assert, describe, test } from "vitest"
 import { concatBytes, decodeUtf8, encodeUtf8, equalBytes, toBase64 } from "../../src/base/bytes.ts"
 import { type ErrorCode, PrismError } from "../../src/base/errors.ts"
-import { type VerifyReport, verifyArchive } from "../../src/collection/archive.ts"
+import type { VerifyReport } from "../../src/collection/archive/options.ts"
+import { verifyArchive } from "../../src/collection/archive/verify.ts"
 import {
   encodeDocumentLine,
   encodeHeader,
@@ -405,7 +406,7 @@ describe("bad lines", () => {
     const good = '{"id":"a","fields":{}}'
     const verify = async (bytes: Uint8Array): Promise<unknown> => {
       try {
-        return await verifyArchive(streamOf(bytes), {}, createSha256)
+        return await verifyArchive(streamOf(bytes), {}, runtime)
       } catch (error) {
         return error
       }
@@ -415,6 +416,7 @@ describe("bad lines", () => {
       ['{"fields":{}}', /has no id/],
       ['{"id":7,"fields":{}}', /id/],
       ["[]", /object/],
+      ['{"id":"b","fields":{},"vector":[1]}', /vector/],
     ]
     for (const [line, message] of bad) {
       const error = (await verify(archive({}, [good, line]))) as PrismError

@@ -3,7 +3,7 @@ import { PrismError } from "../../src/base/errors.ts"
 import { indexFields } from "../../src/collection/document.ts"
 import { parseSchema } from "../../src/collection/schema.ts"
 import { type BuildSource, type BuildTask, buildSegment } from "../../src/collection/segment-builder.ts"
-import { verifySegments } from "../../src/collection/segment-verifier.ts"
+import { type VerifiedSegments, verifySegments } from "../../src/collection/segment-verifier.ts"
 import { Engine } from "../../src/engine/engine.ts"
 import { TextSegment } from "../../src/engine/text-index.ts"
 import { VectorSegment } from "../../src/engine/vector-index.ts"
@@ -337,11 +337,22 @@ describe("verifying segments", () => {
     const { segment, sources, live } = await someSources(storage, 12)
     const merged = await withTombstones(storage, await build(storage, sources, 2), new Set([3, 5]))
     const files = [segment, merged].flatMap((entry) => Object.values(entry.files))
-    expect(await verifySegments(storage, createSha256, request([segment, merged]))).toEqual({
-      files: 7,
-      bytes: files.reduce((sum, { length }) => sum + length, 0),
-      documents: 90 + live.length,
-    })
+    const found: VerifiedSegments[] = []
+    for (const one of [segment, merged]) found.push(await verifySegments(storage, createSha256, request([one])))
+    const sum = (key: "files" | "bytes" | "documents") => found.reduce((total, counts) => total + counts[key], 0)
+    expect([sum("files"), sum("bytes"), sum("documents")]).toEqual([
+      7,
+      files.reduce((total, { length }) => total + length, 0),
+      90 + live.length,
+    ])
+  })
+
+  test("finds a document that is live in two of them", async () => {
+    const storage = new FaultyStorage()
+    const { segment, sources } = await someSources(storage, 12)
+    const merged = await build(storage, sources, 2)
+    const error = await refusal(verifySegments(storage, createSha256, request([segment, merged])))
+    expect([error.code, error.message]).toEqual(["CORRUPT", expect.stringContaining("which is live in")])
   })
 
   test("finds every changed byte of every file, and names the file", async () => {

@@ -1,9 +1,12 @@
 import { PrismError } from "../../src/base/errors.ts"
+import { viewArchive } from "../../src/collection/archive/view-archive.ts"
 import type { Collection } from "../../src/collection/collection.ts"
 import { Prism } from "../../src/collection/prism.ts"
-import type { Runtime } from "../../src/runtime.ts"
+import { compressSeekable } from "../../src/formats/seekable-zstd.ts"
+import type { Codecs } from "../../src/runtime.ts"
 import { parentPath } from "../../src/storage/path.ts"
 import type { Storage } from "../../src/storage/storage.ts"
+import { bytesAccess } from "../support/bytes-access.ts"
 import {
   CHANGING_OPERATIONS,
   type Fault,
@@ -12,7 +15,8 @@ import {
   READING_OPERATIONS,
 } from "../support/faulty-storage.ts"
 import { Random } from "../support/random.ts"
-import { collectSink, lines, streamOf } from "../support/streams.ts"
+import { storedZstd } from "../support/stored-zstd.ts"
+import { collectSink, streamOf } from "../support/streams.ts"
 import {
   applyWrites,
   describeState,
@@ -40,7 +44,7 @@ import {
 export interface SimulationOptions {
   readonly seed: number
   readonly operations: number
-  readonly runtime: Pick<Runtime, "createSha256">
+  readonly runtime: Codecs
   /** Storage operations that faults hit; all by default. */
   readonly faulty?: readonly Operation["kind"][]
   /** Puts something between Prism and the storage of a process. */
@@ -115,6 +119,11 @@ interface Archive {
 let clock = 0
 
 export async function simulate(options: SimulationOptions): Promise<SimulationReport> {
+  // A module that is compiled at its first use would be waited for once, and not the next time.
+  const pieces = async function* () {
+    yield { bytes: new Uint8Array(1), startsFrame: true }
+  }
+  for await (const _ of compressSeekable(pieces(), storedZstd));
   // Long work yields to timers by the clock; by a clock of its own here, so that a seed is always the same run.
   const now = performance.now.bind(performance)
   clock += 1000
@@ -179,8 +188,12 @@ class Simulation {
     quotaRefusals: 0,
   }
 
+  readonly #codecs: Codecs
+
   constructor(options: SimulationOptions) {
     this.#options = options
+    const { createSha256, createGcm } = options.runtime
+    this.#codecs = { createSha256, createGcm, zstd: storedZstd }
     this.#random = new Random(options.seed)
     this.#faultRandom = new Random(options.seed ^ 0x5bd1e995)
     this.#turnRandom = new Random(options.seed ^ 0x27d4eb2f)
@@ -362,10 +375,10 @@ class Simulation {
     fired: number,
   ): Promise<() => void> {
     const sink = collectSink()
-    const outcome = await settled(collection.export(sink.stream))
+    const outcome = await settled(collection.export(sink.stream, { format: this.#format() }))
+    const found = "value" in outcome ? await this.#archived(sink.bytes()) : new Map<string, number>()
     return () => {
       if (!("value" in outcome)) return this.#allowFault(outcome.error, "an export beside writes", fired)
-      const found = this.#archived(sink.bytes())
       if (!prefixStates(before, issued).some((state) => sameState(state, found))) {
         this.#fail(`an export beside writes holds ${describeState(found)}`)
       }
@@ -406,7 +419,7 @@ class Simulation {
   async #startReader(name: string): Promise<Reader> {
     const process = this.#machine.process()
     const storage = this.#options.between?.(process) ?? process
-    const prism = await Prism.openStorage(storage, this.#options.runtime, { readOnly: true, tuning: TUNING })
+    const prism = await Prism.openStorage(storage, this.#codecs, { readOnly: true, tuning: TUNING })
     const collection = (await prism.collection(name)) as Collection
     const reader = { process, prism, collection, state: await this.#stateOf(collection), isGone: false }
     this.report.readers++
@@ -539,11 +552,12 @@ class Simulation {
   }
 
   async #export(prism: Prism, name: string): Promise<void> {
-    this.#log("export", name)
+    const format = this.#format()
+    this.#log("export", `${name} ${format}`)
     await this.#read(prism, name, async (collection, state) => {
       const sink = collectSink()
-      await collection.export(sink.stream)
-      const found = this.#archived(sink.bytes())
+      await collection.export(sink.stream, { format })
+      const found = await this.#archived(sink.bytes())
       if (!sameState(found, state)) this.#failState(name, found, [state])
       this.#archives.push({ bytes: sink.bytes(), state })
       if (this.#archives.length > 3) this.#archives.shift()
@@ -654,7 +668,7 @@ class Simulation {
       let prism: Prism | undefined
       try {
         const storage = this.#options.between?.(this.#process) ?? this.#process
-        prism = await Prism.openStorage(storage, this.#options.runtime, { tuning: TUNING })
+        prism = await Prism.openStorage(storage, this.#codecs, { tuning: TUNING })
         const names = await prism.collectionNames()
         for (const name of new Set([...COLLECTIONS, ...names])) {
           const found = names.includes(name) ? await this.#stateOf(await prism.collection(name)) : undefined
@@ -737,10 +751,15 @@ class Simulation {
     return state
   }
 
-  #archived(bytes: Uint8Array): ReadonlyMap<string, number> {
+  #format(): "portable" | "snapshot" {
+    return this.#random.below(2) === 0 ? "portable" : "snapshot"
+  }
+
+  async #archived(bytes: Uint8Array): Promise<ReadonlyMap<string, number>> {
     const state = new Map<string, number>()
-    for (const line of lines(bytes).slice(1)) {
-      const document = JSON.parse(line)
+    await using archive = await viewArchive(bytesAccess(bytes), [], this.#codecs)
+    for await (const line of archive.documents()) {
+      const document = JSON.parse(new TextDecoder().decode(line))
       if (state.has(document.id)) this.#fail(`${document.id} is in an archive twice`)
       state.set(document.id, this.#whole(document))
     }

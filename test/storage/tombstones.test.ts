@@ -1,6 +1,6 @@
-import { expect, test } from "vitest"
+import { expect, test, vi } from "vitest"
 import { PrismError } from "../../src/base/errors.ts"
-import { decodeTombstones, encodeTombstones } from "../../src/storage/tombstones.ts"
+import { decodeTombstones, encodeTombstones, readTombstones } from "../../src/storage/tombstones.ts"
 
 const SET = Uint8Array.of(3, 0, 0, 0, 7, 1, 2, 255)
 const FILE = encodeTombstones(SET, 5)
@@ -29,4 +29,14 @@ test("every cut is TRUNCATED, every flipped byte and every other segment's file 
   }
   expect(refused(Uint8Array.of(...FILE, 0))).toBe("CORRUPT")
   expect(refused(FILE, 6)).toBe("CORRUPT")
+})
+
+test("a file that is too long for its documents is refused before it is read", async () => {
+  const read = vi.fn<() => Promise<Uint8Array>>(async () => FILE)
+  const file = { path: "a", size: 2 ** 40, read, close: async () => {}, [Symbol.asyncDispose]: async () => {} }
+  await expect(readTombstones({ open: async () => file }, "a", 5)).rejects.toMatchObject({
+    code: "CORRUPT",
+    place: "a",
+  })
+  expect(read).not.toHaveBeenCalled()
 })

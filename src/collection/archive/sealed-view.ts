@@ -1,0 +1,119 @@
+// What a snapshot holds: a pinned moment as nothing but sealed segments.
+import { assert } from "../../base/errors.ts"
+import { once, sequential } from "../../base/streams.ts"
+import type { DocSet } from "../../engine/doc-set.ts"
+import type { SnapshotFile, SnapshotSegment } from "../../formats/snapshot.ts"
+import type { RandomAccess } from "../../runtime.ts"
+import type { SegmentEntry } from "../../storage/manifest.ts"
+import { MemoryStorage } from "../../storage/memory-storage.ts"
+import { joinPath } from "../../storage/path.ts"
+import { encodeTombstones } from "../../storage/tombstones.ts"
+import type { CollectionContext } from "../context.ts"
+import type { LogState } from "../generations.ts"
+import { RamSegment } from "../ram-segment.ts"
+import { SealedSegment } from "../sealed-segment.ts"
+import { buildSegment } from "../segment-builder.ts"
+import type { PinnedGeneration } from "../view.ts"
+
+/** The segments of a moment, and the files that they are made of: readable as long as the view is open. */
+export interface SealedView {
+  readonly segments: readonly SnapshotSegment[]
+  readonly files: readonly SnapshotFile[]
+}
+
+type Context = Pick<CollectionContext, "storage" | "directory" | "codecs">
+
+/** Seals in memory what the view has in RAM segments: three of them at most, each of bounded size, and hardly anything of
+ *  a collection that was just checkpointed. The collection stays as it is, so that one that is only read can be exported
+ *  too. Files are named by the place of their segment: the same moment has the same names everywhere. */
+export async function sealView(view: PinnedGeneration, context: Context, signal?: AbortSignal): Promise<SealedView> {
+  const segments: SnapshotSegment[] = []
+  const files: SnapshotFile[] = []
+  const logs = [...view.logs]
+  for (const { segment, live } of view.segments) {
+    const log = segment instanceof RamSegment ? logs.shift() : undefined
+    if (live.count === 0) continue
+    const names = entryNames(segments.length + 1)
+    let sealed: Sealed
+    if (segment instanceof SealedSegment) sealed = segment
+    else {
+      assert(log, "a RAM segment has a log")
+      sealed = await sealLog(view.manifest.schema, log, live, context, signal)
+    }
+    const { entry } = sealed
+    for (const kind of ["text", "documents", "vector"] as const) {
+      const [file, source] = [entry.files[kind], sealed.files[kind]]
+      if (!file || !source) continue
+      const read = () => sequential(source, { step: READ_BYTES })
+      files.push({ name: names[kind], length: file.length, sha256: file.sha256, read })
+    }
+    // What was deleted since, and what was deleted within a RAM segment, is not in the sealed one any more.
+    const deleted = segment instanceof SealedSegment ? entry.documentCount - live.count : 0
+    if (deleted > 0) {
+      const bytes = encodeTombstones(live.toBytes(), entry.documentCount)
+      const sha256 = context.codecs.createSha256()
+      sha256.update(bytes)
+      files.push({ name: names.tombstones, length: bytes.length, sha256: sha256.digestHex(), read: () => once(bytes) })
+    }
+    segments.push({
+      documents: entry.documentCount,
+      deleted,
+      vectors: entry.vectorCount,
+      level: entry.level,
+      files: {
+        text: names.text,
+        documents: names.documents,
+        ...(sealed.files.vector && { vector: names.vector }),
+        ...(deleted > 0 && { tombstones: names.tombstones }),
+      },
+    })
+  }
+  // Folder by folder, as an archive has them.
+  const inText = (file: SnapshotFile) => file.name.startsWith("text/")
+  return { segments, files: [...files.filter(inText), ...files.filter((file) => !inText(file))] }
+}
+
+function entryNames(place: number) {
+  const stem = String(place).padStart(6, "0")
+  return {
+    text: `text/${stem}.idx`,
+    documents: `text/${stem}.docs`,
+    vector: `vector/${stem}.hnsw`,
+    tombstones: `text/${stem}.live`,
+  }
+}
+
+interface Sealed {
+  readonly entry: SegmentEntry
+  readonly files: { readonly text: RandomAccess; readonly documents: RandomAccess; readonly vector?: RandomAccess }
+}
+
+/** What a log would be sealed into, in memory. */
+async function sealLog(
+  schema: string,
+  log: LogState,
+  live: DocSet,
+  { storage, directory, codecs }: Context,
+  signal: AbortSignal | undefined,
+): Promise<Sealed> {
+  const scratch = new MemoryStorage()
+  for (const folder of ["text", "vector"]) await scratch.makeDirectory(joinPath(directory, folder))
+  // Of the moment: the segment itself may have grown since.
+  const source = { kind: "log", log, documentCount: live.docCount, live: live.toBytes() } as const
+  const task = { directory, schema, id: 0, stem: "log", level: 0, sources: [source] }
+  const entry = await buildSegment(storage, codecs.createSha256, task, { signal }, scratch)
+  assert(entry, "a segment with live documents is built from them")
+  const open = async (path: string) => await scratch.open(joinPath(directory, path))
+  return {
+    entry,
+    files: {
+      text: await open(entry.files.text.path),
+      documents: await open(entry.files.documents.path),
+      ...(entry.files.vector && { vector: await open(entry.files.vector.path) }),
+    },
+  }
+}
+
+/** Read at once of a segment's file: a frame of the archive, which is not joined of parts then. A read may wait behind
+ *  frames that are being compressed, on the same threads: four small ones would wait four times. */
+const READ_BYTES = 4 * 1024 * 1024
