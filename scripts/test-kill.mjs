@@ -1,4 +1,5 @@
-// Kills importing processes, and stops machines, many times: npm run test:kill -- [TIMES] [SEED]
+// Kills processes that import, export, restore and change keys, and stops machines, many times: npm run test:kill -- [TIMES]
+// [SEED]. TIMES is for each of them.
 import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 
