@@ -47,7 +47,7 @@ export interface Query {
 }
 
 /** Uniform numbers in [0, 1): mulberry32 (Tommy Ettinger, public domain). */
-function uniform(seed: number): () => number {
+export function uniform(seed: number): () => number {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0
