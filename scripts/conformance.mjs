@@ -1,55 +1,16 @@
 // Runs test/conformance on every runtime and prints the table suites × runtimes.
 //   node scripts/conformance.mjs [--on node,node-24,deno,bun] [FILTER …]
 // The present Node runs it as it is; the others are installed by test/runtimes, a package of its own.
-import { execFileSync, spawnSync } from "node:child_process"
+import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { installRuntimes, ROOT, runtimes } from "./runtimes.mjs"
 
-/** @typedef {{ id: string, title: string, version: string, command: string[] }} Runtime */
+/** @typedef {import("./runtimes.mjs").Runtime} Runtime */
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 /** @typedef {{ fullName: string, status: string, failureMessages: string[] }} Assertion */
-
-const ROOT = fileURLToPath(new URL("..", import.meta.url))
-const RUNTIMES = join(ROOT, "test/runtimes")
-const BIN = join(RUNTIMES, "node_modules")
-
-/** @type {Runtime[]} */
-const runtimes = [
-  { id: "node", title: "Node", version: process.versions.node, command: [process.execPath] },
-  { id: "node-24", title: "Node", version: "24.21.0", command: [join(BIN, `node-24-${process.arch}/bin/node`)] },
-  { id: "deno", title: "Deno", version: "2.9.6", command: [join(BIN, ".bin/deno"), "run", "-A", "--no-lock"] },
-  { id: "bun", title: "Bun", version: "1.4.5", command: [join(BIN, ".bin/bun"), "--bun"] },
-]
-
-/** The version that a runtime's program tells, or undefined where it does not run. @param {Runtime} runtime */
-function installedVersion(runtime) {
-  const [program = ""] = runtime.command
-  if (!existsSync(program)) return undefined
-  const { stdout } = spawnSync(program, ["--version"], { encoding: "utf8" })
-  return /\d+\.\d+\.\d+/.exec(stdout ?? "")?.[0]
-}
-
-function install() {
-  if (runtimes.every((runtime) => installedVersion(runtime) === runtime.version)) return
-  process.stdout.write("Installing the runtimes (npm ci in test/runtimes)\n")
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], {
-    cwd: RUNTIMES,
-    stdio: "inherit",
-    shell: process.platform === "win32",
-  })
-  for (const runtime of runtimes) {
-    const found = installedVersion(runtime)
-    if (found !== runtime.version) {
-      throw new Error(
-        `${runtime.title} ${runtime.version} is not there after npm ci (${found ?? "it does not run"}). ` +
-          "Do npm's settings forbid install scripts? Bun and Deno need theirs.",
-      )
-    }
-  }
-}
 
 /**
  * Runs the suites on one runtime.
@@ -124,7 +85,7 @@ const { values, positionals } = parseArgs({ options: { on: { type: "string" } },
 const wanted = values.on?.split(",")
 const chosen = runtimes.filter((runtime) => wanted?.includes(runtime.id) ?? true)
 if (chosen.length < (wanted?.length ?? 1)) throw new Error(`--on takes ${runtimes.map(({ id }) => id).join(", ")}`)
-if (chosen.some((runtime) => runtime.id !== "node")) install()
+if (chosen.some((runtime) => runtime.id !== "node")) installRuntimes()
 
 const folder = mkdtempSync(join(tmpdir(), "prism-conformance-"))
 try {
