@@ -177,6 +177,20 @@ test("a collection whose folder could not be synced is taken back: nobody writes
   expect(await refusalCode(unlucky.collection("c"))).toBe("READ_ONLY")
 })
 
+test("a collection whose renaming failed, but happened, is taken back", async () => {
+  const storage = new FaultyStorage()
+  const prism = await Prism.openStorage(storage, runtime)
+  let failures = 1
+  storage.faults = ({ kind, path }) =>
+    kind === "rename" && /^staging\/[^/]+$/.test(path) && failures-- > 0 ? { kind: "tear", part: 1 } : undefined
+  expect(await refusalCode(prism.createCollection("c", SCHEMA))).toBe("IO_ERROR")
+  expect(await refusalCode(prism.collection("c"))).toBe("COLLECTION_NOT_FOUND")
+  await (await prism.createCollection("c", SCHEMA)).add({ id: "a", fields: { title: "kept" } })
+  const again = await Prism.openStorage(await storage.crash(), runtime)
+  expect(await (await again.collection("c")).get("a")).toMatchObject({ fields: { title: "kept" } })
+  await again.close()
+})
+
 test("what a process left unsynced when it died is made durable before anything is removed for its sake", async () => {
   // The process dies, or its sync fails, between a rename and the sync of the folder; another one starts and cleans up;
   // then the power goes, at any operation of that start.

@@ -383,15 +383,17 @@ export class Prism implements AsyncDisposable {
     // A crash between the two renames leaves the old collection in the trash under its name: start-up puts it back.
     const replaced = `${TRASH}/${REPLACED_PREFIX}${name}`
     if (there) await this.#forgetReplaced(name)
-    let isLive = false
+    let isRenaming = false
     try {
       if (there) await this.#moveDurably(live, replaced)
+      isRenaming = true
       await this.#storage.rename(staged, live)
-      isLive = true
       await this.#storage.syncDirectory(COLLECTIONS)
     } catch (error) {
-      // Nobody may write to what the next power cut may take away.
-      if (isLive) await this.#takeBack(name, live, staged, error)
+      // Nobody may write to what the next power cut may take away. A rename that failed may have happened all the same.
+      if (isRenaming && (await this.#exists(name).catch(() => true))) {
+        await this.#takeBack(name, live, staged, error)
+      }
       // Where the old one cannot be put back either, the next start does it; the first error is the one to tell.
       if (there && !(await this.#exists(name).catch(() => true))) {
         await this.#moveDurably(replaced, live).catch(() => undefined)

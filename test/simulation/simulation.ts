@@ -127,7 +127,8 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   // Long work yields to timers by the clock; by a clock of its own here, so that a seed is always the same run.
   const now = performance.now.bind(performance)
   clock += 1000
-  performance.now = () => (clock += 0.05)
+  // A power of two, so that no sum is rounded: a seed is the same run after others as alone.
+  performance.now = () => (clock += 1 / 16)
   const wallClock = Date.now
   let wall = 1.7e12
   Date.now = () => ++wall
