@@ -99,10 +99,16 @@ try {
 
   check("the package holds the build, the texts and nothing else", () => {
     const paths = files.map((/** @type {{ path: string }} */ { path }) => path)
-    const wanted = /^(dist\/.+\.(js|d\.ts)|README\.md|CHANGELOG\.md|LICENSE|package\.json)$/
+    const wanted = /^(dist\/.+\.(js|d\.ts)|docs\/.+\.(md|svg|py)|README\.md|CHANGELOG\.md|LICENSE|package\.json)$/
     const strange = paths.filter((/** @type {string} */ path) => !wanted.test(path))
     if (strange.length > 0) throw new Error(`does not belong there: ${strange.join(", ")}`)
-    for (const path of ["LICENSE", "README.md", "dist/runtime-node/bin.js", "dist/runtime-node/index.d.ts"]) {
+    for (const path of [
+      "LICENSE",
+      "README.md",
+      "docs/formats/decrypt.py",
+      "dist/runtime-node/bin.js",
+      "dist/runtime-node/index.d.ts",
+    ]) {
       if (!paths.includes(path)) throw new Error(`${path} is missing`)
     }
   })

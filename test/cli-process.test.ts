@@ -210,6 +210,18 @@ describe("pipes", () => {
     expect(shell("prism collection export products -o - | head -c 10 > /dev/null").stderr).toBe("")
   })
 
+  test.skipIf(process.platform === "win32")("a pipe that is named as the output is refused, not read", () => {
+    makeProducts(3)
+    for (const line of [
+      "mkfifo pipe; prism collection export products -o pipe",
+      "prism collection export products -o /dev/stdout | cat",
+    ]) {
+      const { status, stderr } = shell(line)
+      expect(status).toBe(1)
+      expect(stderr).toMatch(/it is a device or pipe\nHint: use -o - for standard output\n$/)
+    }
+  })
+
   test.skipIf(!existsSync("/dev/full"))("a full disk behind stdout is an error", () => {
     makeProducts(3)
     const full = openSync("/dev/full", "w")

@@ -40,7 +40,8 @@ const list = command({
           ["Collection", printable(collection)],
           ["Format", format],
           ["Documents", formatCount(documentCount)],
-          ["Exported", printable(exportedAt ?? "unknown")],
+          // A snapshot is the same whenever it is made: it tells when its documents were last changed.
+          [format === "portable" ? "Exported" : "State of", printable(exportedAt ?? "unknown")],
           ["By Prism", printable(prismVersion ?? "unknown")],
         ]).trimEnd()}\n`,
       )

@@ -68,6 +68,15 @@ export async function checkReplaceable(context: Context, path: string, force: bo
     throw new PrismError("FILE_EXISTS", `${path} is a folder`, { hint: "name a file in it", place: path })
   }
   if ((await files.size(path)) === undefined) return force
+  const file = await files.open(path)
+  // A pipe would be read here, for ever, and renaming over a device would put a file in its place.
+  if (!file) {
+    throw new PrismError("IO_ERROR", `cannot write ${path}: it is a device or pipe`, {
+      place: path,
+      hint: "use -o - for standard output",
+    })
+  }
+  await file[Symbol.asyncDispose]()
   if (force || (await isOurs(context, path))) return true
   throw new PrismError("FILE_EXISTS", `${path} exists and is no archive of Prism`, {
     hint: "choose another name, or replace it with --force",

@@ -1,4 +1,5 @@
 import { PrismError } from "../base/errors.ts"
+import { stringifyJson } from "../base/json.ts"
 import type { EncryptionOptions, ExportReport } from "../collection/archive/options.ts"
 import type { Files } from "../runtime.ts"
 import { checkReplaceable } from "./archive-file.ts"
@@ -131,6 +132,12 @@ function whatIsWanted(args: {
     )
   }
   if (isEncrypted) return { format: "snapshot", isEncrypted }
+  if (format === undefined && /\.(tar|tgz|gz|zip|xz|bz2|zst)$/.test(output) && !output.endsWith(".tar.zst")) {
+    throw usageError(
+      `The name ${output} is that of another kind of file`,
+      "name it .prism.jsonl, .tar.zst or .enc, or say which format is meant with --format",
+    )
+  }
   return { format: format ?? (/\.(tar\.zst|tzst)$/.test(output) ? "snapshot" : "portable"), isEncrypted }
 }
 
@@ -155,7 +162,8 @@ async function tell(context: Context, report: ExportReport, output: string): Pro
     `SHA-256 of the file:       ${report.file_sha256}`,
   ].join("\n")
   // Stdout holds the archive then, and nothing else.
-  if (toStdout) context.note(text)
+  if (toStdout && context.json) context.warn(stringifyJson({ success: true, ...report, output_path: output }))
+  else if (toStdout) context.note(text)
   else if (context.json) await context.printJson({ success: true, ...report, output_path: output })
   else await context.print(text)
 }

@@ -77,7 +77,10 @@ const rotate = command({
     const newFiles = { keyFile: args["new-key-file"], passphraseFile: args["new-passphrase-file"] }
     const [oldCount, newCount] = [oldFiles, newFiles].map((files) => Object.values(files).filter(Boolean).length)
     if (oldCount !== 1) {
-      throw usageError("One old key opens the archive", "name it with --key-file FILE or --passphrase-file FILE")
+      throw usageError(
+        oldCount === 0 ? "No key is given that opens the archive" : "Two keys are given that may open the archive",
+        "name one of them with --key-file FILE or --passphrase-file FILE",
+      )
     }
     if (remove && (add || rekey || newCount !== 0)) {
       throw usageError("--remove takes no new key", "add and remove one after the other")

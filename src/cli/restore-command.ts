@@ -105,7 +105,11 @@ export const restoreCommand = command({
       })
       context.endProgress()
       await badLines?.close()
-      return await reportRestore(context, report, { badLinesPath: badLines?.path, isDryRun: args["dry-run"] === true })
+      return await reportRestore(context, report, {
+        badLinesPath: badLines?.path,
+        isDryRun: args["dry-run"] === true,
+        hasKeys: keys.length > 0,
+      })
     } catch (error) {
       await badLines?.abort()
       throw error
@@ -126,10 +130,11 @@ async function readIds(context: Context, path: string): Promise<string[]> {
 async function reportRestore(
   context: Context,
   report: RestoreReport,
-  { badLinesPath, isDryRun }: { badLinesPath: string | undefined; isDryRun: boolean },
+  { badLinesPath, isDryRun, hasKeys }: { badLinesPath: string | undefined; isDryRun: boolean; hasKeys: boolean },
 ): Promise<number> {
   const { documents_skipped: skipped, ids_missing: missing, warnings } = report
   for (const warning of warnings) context.note(`Note: ${printable(warning)}`)
+  if (hasKeys && report.format !== "encrypted") context.note("Note: the archive is not encrypted; no key was needed")
   if (context.json) {
     const { ids_missing: _, ...rest } = report
     await context.printJson({
@@ -145,7 +150,7 @@ async function reportRestore(
     const files = `${plural(report.files_extracted, "file")}, ${formatBytes(report.bytes_extracted)}`
     await context.print(
       [
-        `${isDryRun ? "Would restore" : "Restored"} ${counted} into "${report.collection}"${isPortable ? "" : ` (${files})`}`,
+        `${isDryRun ? "Would restore" : "Restored"} ${counted} into "${report.collection}"${report.files_extracted === 0 ? "" : ` (${files})`}`,
         isPortable
           ? `Checksum of the documents: ${report.checksum}${report.checksum === "verified" ? "" : " (the archive has none)"}`
           : `Checksum of its files:     ${report.checksum}`,

@@ -101,6 +101,9 @@ async function verifyFile(
     context.runtime,
   )
   context.endProgress()
+  if (keys.length > 0 && report.format !== "encrypted") {
+    context.note("Note: the archive is not encrypted; no key was needed")
+  }
   if (context.json) {
     await context.printJson({ success: true, file: path, ...report })
     return 0

@@ -7,6 +7,7 @@ import type { CacheStats } from "../storage/block-cache.ts"
 import { readManifest, removeDrafts, type SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
 import { replayWal } from "../storage/wal.ts"
+import { checkExport } from "./archive/check-request.ts"
 import type { ExportOptions, ExportReport } from "./archive/options.ts"
 import { documentLines, portableChunks } from "./archive/portable.ts"
 import { snapshotChunks } from "./archive/snapshot.ts"
@@ -283,17 +284,12 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
    *  it on an error. */
   async export(sink: WritableStream<Uint8Array>, options: ExportOptions = {}): Promise<ExportReport> {
     checkOptions("export", options, ["format", "encryption", "onSize", ...LONG_WORK_OPTIONS])
+    checkExport(sink, options)
     return await writeArchive(this.#archive(options), sink, options.signal)
   }
 
   async *#archive(options: ExportOptions): AsyncGenerator<Uint8Array, ExportReport> {
-    const { format = options.encryption ? "snapshot" : "portable", encryption } = options
-    if (encryption && format === "portable") {
-      throw new PrismError("INVALID_REQUEST", "what is encrypted is a snapshot, not a portable archive", {
-        place: "format",
-        hint: "leave the format out",
-      })
-    }
+    const { format = options.encryption ? "snapshot" : "portable" } = options
     if (format === "snapshot") {
       await this.#sealForSnapshot()
       await using view = await this.#source.pin()

@@ -6,6 +6,7 @@ import type { Codecs, Runtime } from "../runtime.ts"
 import { BlockCache } from "../storage/block-cache.ts"
 import { MemoryStorage } from "../storage/memory-storage.ts"
 import type { Storage, StorageLock } from "../storage/storage.ts"
+import { checkSource } from "./archive/check-request.ts"
 import { openArchive } from "./archive/open-archive.ts"
 import type { ArchiveSource, RestoreOptions, RestoreReport, VerifyOptions, VerifyReport } from "./archive/options.ts"
 import { restorePortable } from "./archive/portable.ts"
@@ -189,6 +190,7 @@ export class Prism implements AsyncDisposable {
   async restore(source: ArchiveSource, options: RestoreOptions = {}): Promise<RestoreReport> {
     this.#assertWritable()
     checkOptions("restore", options, RESTORE_OPTIONS)
+    checkSource(source, options)
     const { mode = "fail" } = options
     const made: string[] = []
     try {
@@ -254,6 +256,7 @@ export class Prism implements AsyncDisposable {
   /** Checks an archive of any format whole without restoring it. */
   async verify(source: ArchiveSource, options: VerifyOptions = {}): Promise<VerifyReport> {
     checkOptions("verify", options, VERIFY_OPTIONS)
+    checkSource(source, options)
     return await verifyArchive(source, options, this.#runtime)
   }
 

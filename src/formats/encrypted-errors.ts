@@ -19,7 +19,7 @@ export function damaged(place: string, hint = COPY_AGAIN): PrismError {
 export function truncated(place: string): PrismError {
   return new PrismError("TRUNCATED", `Archive is truncated (${place})`, {
     place,
-    hint: `part of the file is missing: ${COPY_AGAIN}`,
+    hint: `its end is missing or damaged: ${COPY_AGAIN}`,
   })
 }
 

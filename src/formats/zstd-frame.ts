@@ -59,7 +59,7 @@ export async function peekFrameHeader(
     if (bytes.length >= end) return
     throw new PrismError("TRUNCATED", "the compressed data ends within the header of a frame", {
       place,
-      hint: "copy the file again: its end is missing",
+      hint: "the file was cut, or something was added to its end: copy it again",
     })
   }
   isThere(4)
@@ -150,7 +150,7 @@ export async function* takeInParts(input: ByteReader, length: number, place: str
 function truncated(place: string): PrismError {
   return new PrismError("TRUNCATED", "the compressed data ends within a frame", {
     place,
-    hint: "copy the file again: its end is missing",
+    hint: "the file was cut: copy it again",
   })
 }
 

@@ -12,7 +12,10 @@ export const LEVEL = 3
 
 export function undecodable(cause: unknown): PrismError {
   const why = cause instanceof Error ? `: ${cause.message}` : ""
-  return new PrismError("CORRUPT", `the frame cannot be decoded${why}`, { cause })
+  return new PrismError("CORRUPT", `the compressed data is damaged: a frame cannot be decoded${why}`, {
+    cause,
+    hint: "copy the file again, or use another backup",
+  })
 }
 
 /** Holds a decoded frame against the length that it should have. */

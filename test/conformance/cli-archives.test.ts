@@ -563,7 +563,7 @@ describe("a full disk", () => {
     await runtime.ok("collection export products -o p.tar.zst")
     await runtime.ok("collection export products -o p.enc --key-file key")
     const before = new Map(runtime.fileBytes)
-    runtime.bytesFree = 50
+    runtime.bytesFree = 10
     for (const rest of ["p.tar.zst --sha256", "p.enc --key-file key", "q.tar.zst --sha256", "q.enc --key-file key"]) {
       const failed = await expectFailure(runtime.typed(`collection export products -o ${rest} --json`), 1)
       const [place] = rest.split(" ")
@@ -699,5 +699,36 @@ describe("progress", () => {
     const piped = await runtime.typed("collection restore -f - -t three --progress")
     expect(piped.stderr).toMatch(/^Restoring {2}[\d.]+ kB$/m)
     expect(piped.stderr).not.toMatch(/%|left/)
+  })
+})
+
+describe("what could be misunderstood", () => {
+  test("a name of another kind of file is refused, unless the format is said", async () => {
+    const runtime = await machine()
+    for (const file of ["p.tar", "p.tar.gz", "p.prism.jsonl.zst", "p.zip"]) {
+      const refused = runtime.typed(`collection export products -o ${file}`)
+      await expectFailure(refused, 2, `The name ${file} is that of another kind of file`, "--format")
+    }
+    await runtime.ok("collection export products -o p.tar --format snapshot")
+    expect(JSON.parse(await runtime.ok("collection verify p.tar --json"))).toMatchObject({ format: "snapshot" })
+  })
+
+  test("a key that was not needed is told, and a selection that nothing matches", async () => {
+    const runtime = await machine()
+    await runtime.ok("collection export products -o p.tar.zst")
+    const verified = await runtime.typed("collection verify p.tar.zst --key-file key")
+    expect(verified).toMatchObject({ code: 0, stderr: "Note: the archive is not encrypted; no key was needed\n" })
+    const restored = await runtime.typed("collection restore -f p.tar.zst -t none --where title:nobody --key-file key")
+    expect(restored.code).toBe(0)
+    expect(restored.stderr).toContain("Note: no document was selected")
+    expect(restored.stderr).toContain("Note: the archive is not encrypted")
+    expect(restored.stdout).toContain('Restored 0 documents into "none"\n')
+  })
+
+  test("an archive to stdout with --json has its report on stderr", async () => {
+    const runtime = await machine()
+    const { stderr, code } = await runtime.typed("collection export products -o - --json -f snapshot")
+    expect(code).toBe(0)
+    expect(JSON.parse(stderr)).toMatchObject({ success: true, document_count: 3, output_path: "-" })
   })
 })

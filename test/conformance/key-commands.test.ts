@@ -149,10 +149,13 @@ describe("key rotate", () => {
   })
 
   test.each([
-    [[], "One old key opens the archive"],
+    [[], "No key is given that opens the archive"],
     [["--key-file", "old.key"], "One new key is needed"],
-    [["--key-file", "old.key", "--passphrase-file", "passphrase.txt", "--remove"], "One old key opens the archive"],
-    [["--new-key-file", "new.key"], "One old key opens the archive"],
+    [
+      ["--key-file", "old.key", "--passphrase-file", "passphrase.txt", "--remove"],
+      "Two keys are given that may open the archive",
+    ],
+    [["--new-key-file", "new.key"], "No key is given that opens the archive"],
     [["--key-file", "old.key", "--new-key-file", "new.key", "--remove"], "--remove takes no new key"],
     [["--key-file", "old.key", "--rekey", "--remove"], "--remove takes no new key"],
     [["--key-file", "-", "--new-key-file", "-"], "Old and new key both come from stdin"],

@@ -464,3 +464,26 @@ describe("what is no archive", () => {
     expect(await prism.collectionNames()).toEqual(["c"])
   })
 })
+
+test("what JavaScript may ask for is refused before anything is done, with what was meant", async () => {
+  await using prism = await open()
+  const collection = await fill(prism)
+  const untyped = collection as unknown as { export(sink: unknown, options?: unknown): Promise<unknown> }
+  const restoring = prism as unknown as { restore(source: unknown, options?: unknown): Promise<unknown> }
+  const sink = () => collectSink().stream
+  for (const [call, code, hint] of [
+    [untyped.export({}), "INVALID_REQUEST", "Writable.toWeb"],
+    [untyped.export(sink(), { format: "zip" }), "INVALID_REQUEST", '"portable" or "snapshot"'],
+    [untyped.export(sink(), { encryption: {} }), "INVALID_KEY", "parseKey"],
+    [untyped.export(sink(), { encryption: { keys: [] } }), "INVALID_KEY", "parseKey"],
+    [untyped.export(sink(), { encryption: { keys: ["00"] } }), "INVALID_KEY", "parseKey"],
+    [untyped.export(sink(), { encryption: { keys: [key()], version: 3 } }), "INVALID_REQUEST", "2 (default) or 1"],
+    [restoring.restore({}), "INVALID_REQUEST", "Readable.toWeb"],
+    [restoring.restore(null), "INVALID_REQUEST", "Readable.toWeb"],
+    [restoring.restore(streamOf(new Uint8Array(9)), { keys: "00" }), "INVALID_KEY", "parseKey"],
+    [restoring.restore(streamOf(new Uint8Array(9)), { format: "tar" }), "INVALID_REQUEST", '"portable" or "snapshot"'],
+  ] as const) {
+    const error = await refusal(call)
+    expect([error.code, error.hint]).toEqual([code, expect.stringContaining(hint)])
+  }
+})

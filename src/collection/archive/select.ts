@@ -27,7 +27,10 @@ export async function select(
     const missing = await staged.keepOnly({ ...(where !== undefined && { where }), ...(ids && { ids }) })
     await staged.optimize({ ...(signal && { signal }), ...(onProgress && { onProgress }) })
     const { document_count } = await staged.stats()
-    return { ...restored, report: { ...report, documents_imported: document_count, ids_missing: missing } }
+    // What was left is in files of their own.
+    const counts = { documents_imported: document_count, ids_missing: missing, files_extracted: 0, bytes_extracted: 0 }
+    const warnings = document_count === 0 ? [...report.warnings, "no document was selected"] : report.warnings
+    return { ...restored, report: { ...report, ...counts, warnings } }
   } catch (error) {
     await staged.close()
     throw error
