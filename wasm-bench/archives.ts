@@ -32,7 +32,7 @@ import type { DocumentInput, RestoreReport } from "../src/index.ts"
 import { Prism } from "../src/runtime-node/index.ts"
 import { runtime } from "../src/runtime-node/runtime.ts"
 import { decodeManifest, encodeManifest, type FileEntry, type SegmentEntry } from "../src/storage/manifest.ts"
-import { uniform } from "./corpus.ts"
+import { PACKAGE_FIELDS, uniform } from "./corpus.ts"
 import { answer, cpuSeconds, fileSystemOf, median, residentBytes, rounded, runStage } from "./measure.ts"
 import { dataFile, readFloat16, readJsonLines, record } from "./shared-data.ts"
 
@@ -51,18 +51,7 @@ const SAMPLE = 60_000
 
 const SCHEMA = {
   backends: {
-    text: {
-      fields: [
-        { name: "title", type: "text" },
-        { name: "text", type: "text" },
-        { name: "section", type: "string" },
-        { name: "priority", type: "string" },
-        { name: "tags", type: "string" },
-        { name: "size", type: "i64" },
-        { name: "isize", type: "i64" },
-        { name: "body", type: "text", indexed: false },
-      ],
-    },
+    text: { fields: [...PACKAGE_FIELDS, { name: "body", type: "text", indexed: false }] },
     vector: { embedding_field: "embedding", dimension: DIMENSION },
   },
 } as const

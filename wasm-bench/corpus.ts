@@ -17,19 +17,20 @@ const NOISE = 0.3
 const QUERY_COUNT = 1000
 const SAMPLE_COUNT = 200
 
+/** The fields of Debian's packages. */
+export const PACKAGE_FIELDS = [
+  { name: "title", type: "text" },
+  { name: "text", type: "text" },
+  { name: "section", type: "string" },
+  { name: "priority", type: "string" },
+  { name: "tags", type: "string" },
+  { name: "size", type: "i64" },
+  { name: "isize", type: "i64" },
+] as const
+
 export const SCHEMA = {
   backends: {
-    text: {
-      fields: [
-        { name: "title", type: "text" },
-        { name: "text", type: "text" },
-        { name: "section", type: "string" },
-        { name: "priority", type: "string" },
-        { name: "tags", type: "string" },
-        { name: "size", type: "i64" },
-        { name: "isize", type: "i64" },
-      ],
-    },
+    text: { fields: PACKAGE_FIELDS },
     vector: { embedding_field: "embedding", dimension: DIMENSION },
   },
 } as const

@@ -9,22 +9,13 @@ import { fileURLToPath } from "node:url"
 import type { DocumentInput } from "../src/index.ts"
 import { Prism } from "../src/runtime-node/index.ts"
 import { runtime } from "../src/runtime-node/runtime.ts"
+import { PACKAGE_FIELDS } from "./corpus.ts"
 import { dataFile, readFloat16, readJsonLines, record } from "./shared-data.ts"
 
 const DIMENSION = 384
 const SCHEMA = {
   backends: {
-    text: {
-      fields: [
-        { name: "title", type: "text" },
-        { name: "text", type: "text" },
-        { name: "section", type: "string" },
-        { name: "priority", type: "string" },
-        { name: "tags", type: "string" },
-        { name: "size", type: "i64" },
-        { name: "isize", type: "i64" },
-      ],
-    },
+    text: { fields: PACKAGE_FIELDS },
     vector: { embedding_field: "embedding", dimension: DIMENSION },
   },
 } as const

@@ -1,5 +1,6 @@
-/** A few arrays of one size that reads share, each by one read at a time; who finds none waits for one. An array of its own
- *  for each read would cost the system's allocator: of a large index that was read so, and closed, it kept 6 %. */
+/** A few arrays of one size that reads share, each by one read at a time; who finds none waits for one. Arrays of their own
+ *  would stay with the C library's allocator: when 600,000 documents were loaded and closed again, 165 MB were resident
+ *  with them and 137 without. */
 export class ReadBuffers {
   readonly #byteLength: number
   readonly #spare: Uint8Array[] = []
