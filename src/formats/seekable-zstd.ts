@@ -338,6 +338,8 @@ export class SeekableZstdFile implements RandomAccess {
   readonly #contentStarts: Float64Array
   /** Content by frame, the one that was asked for last at the end. */
   readonly #cache = new Map<number, Promise<Uint8Array>>()
+  #decoding = 0
+  readonly #waiting: (() => void)[] = []
 
   private constructor(file: RandomAccess, zstd: Zstd, frameStarts: Float64Array, contentStarts: Float64Array) {
     this.size = contentStarts.at(-1)!
@@ -427,7 +429,7 @@ export class SeekableZstdFile implements RandomAccess {
     let content = this.#cache.get(frame)
     this.#cache.delete(frame)
     if (content === undefined) {
-      content = this.#decode(frame)
+      content = this.#inTurn(() => this.#decode(frame))
       content.catch(() => this.#cache.delete(frame)) // it may only be the disk that failed
     }
     this.#cache.set(frame, content)
@@ -436,6 +438,20 @@ export class SeekableZstdFile implements RandomAccess {
       this.#cache.delete(oldest)
     }
     return content
+  }
+
+  /** Decodes no more frames at once than one read would, however many reads there are: whoever opens all segments of an
+   *  archive together would hold 8 MiB for each of their files. */
+  async #inTurn(decode: () => Promise<Uint8Array>): Promise<Uint8Array> {
+    if (this.#decoding < FRAMES_AT_ONCE) this.#decoding++
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    try {
+      return await decode()
+    } finally {
+      const next = this.#waiting.shift()
+      if (next) next()
+      else this.#decoding--
+    }
   }
 
   async #decode(frame: number): Promise<Uint8Array> {
