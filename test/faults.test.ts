@@ -149,6 +149,16 @@ test("a full disk refuses the write and goes on serving what is there", async ()
   await prism.close()
 })
 
+/** A creation fails and leaves nothing; another one lasts. */
+async function expectTakenBack(prism: Prism, storage: FaultyStorage): Promise<void> {
+  expect(await refusalCode(prism.createCollection("c", SCHEMA))).toBe("IO_ERROR")
+  expect(await refusalCode(prism.collection("c"))).toBe("COLLECTION_NOT_FOUND")
+  await (await prism.createCollection("c", SCHEMA)).add({ id: "a", fields: { title: "kept" } })
+  const again = await Prism.openStorage(await storage.crash(), runtime)
+  expect(await (await again.collection("c")).get("a")).toMatchObject({ fields: { title: "kept" } })
+  await again.close()
+}
+
 test("a collection whose folder could not be synced is taken back: nobody writes to what a power cut may take", async () => {
   const storage = new FaultyStorage()
   const prism = await Prism.openStorage(storage, runtime)
@@ -157,12 +167,7 @@ test("a collection whose folder could not be synced is taken back: nobody writes
     kind === "syncDirectory" && path === "collections" && failures-- > 0
       ? { kind: "fail", code: "IO_ERROR" }
       : undefined
-  expect(await refusalCode(prism.createCollection("c", SCHEMA))).toBe("IO_ERROR")
-  expect(await refusalCode(prism.collection("c"))).toBe("COLLECTION_NOT_FOUND")
-  await (await prism.createCollection("c", SCHEMA)).add({ id: "a", fields: { title: "kept" } })
-  const again = await Prism.openStorage(await storage.crash(), runtime)
-  expect(await (await again.collection("c")).get("a")).toMatchObject({ fields: { title: "kept" } })
-  await again.close()
+  await expectTakenBack(prism, storage)
 
   // Where it cannot be taken back either, it is not written to.
   const other = new FaultyStorage()
@@ -183,12 +188,7 @@ test("a collection whose renaming failed, but happened, is taken back", async ()
   let failures = 1
   storage.faults = ({ kind, path }) =>
     kind === "rename" && /^staging\/[^/]+$/.test(path) && failures-- > 0 ? { kind: "tear", part: 1 } : undefined
-  expect(await refusalCode(prism.createCollection("c", SCHEMA))).toBe("IO_ERROR")
-  expect(await refusalCode(prism.collection("c"))).toBe("COLLECTION_NOT_FOUND")
-  await (await prism.createCollection("c", SCHEMA)).add({ id: "a", fields: { title: "kept" } })
-  const again = await Prism.openStorage(await storage.crash(), runtime)
-  expect(await (await again.collection("c")).get("a")).toMatchObject({ fields: { title: "kept" } })
-  await again.close()
+  await expectTakenBack(prism, storage)
 })
 
 test("what a process left unsynced when it died is made durable before anything is removed for its sake", async () => {
