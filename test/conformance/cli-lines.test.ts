@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest"
 import { encodeUtf8 } from "../../src/base/bytes.ts"
 import { chunksOf } from "../../src/base/streams.ts"
-import { readLines } from "../../src/cli/lines.ts"
 import { peek } from "../../src/cli/streams.ts"
+import { readLines } from "../../src/formats/lines.ts"
 import { chunked, streamOf } from "../support/fake-runtime.ts"
 
 async function linesOf(bytes: Uint8Array, chunkBytes: number, bytesMax = 10) {

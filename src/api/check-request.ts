@@ -1,0 +1,91 @@
+// Holds a request against its operation of the contract.
+import { z } from "zod"
+import { concatBytes, tryDecodeUtf8 } from "../base/bytes.ts"
+import { PrismError, type Problem } from "../base/errors.ts"
+import { parseJson } from "../base/json.ts"
+import { closest } from "../base/similar.ts"
+import { chunksOf } from "../base/streams.ts"
+import { collectionName, type Operation } from "./contract.ts"
+
+/** Bytes of a body that is parsed whole. What may be larger is streamed. */
+export const BODY_BYTES_MAX = 16 * 1024 * 1024
+
+/** Path and query. @throws PrismError INVALID_NAME, INVALID_REQUEST */
+export function checkParameters(
+  operation: Operation,
+  request: Request,
+  path: Readonly<Record<string, string>>,
+): { query: unknown } {
+  const { collection } = path
+  const mayBeDash = operation.body === "archive" && collection === "-"
+  if (collection !== undefined && !mayBeDash && !collectionName.safeParse(collection).success) {
+    throw new PrismError("INVALID_NAME", `"${collection.slice(0, 200)}" cannot be the name of a collection`, {
+      place: "collection",
+      hint: "a name has 1 to 128 letters, digits, - and _, and begins with a letter or digit",
+    })
+  }
+  const parameters = new URL(request.url).searchParams
+  const given: Record<string, string> = {}
+  for (const [name, value] of parameters) {
+    if (Object.hasOwn(given, name)) throw new PrismError("INVALID_REQUEST", `"${name}" stands twice in the query`)
+    given[name] = value
+  }
+  return { query: checked(operation.query ?? NO_QUERY, given, "INVALID_REQUEST", "the query") }
+}
+
+const NO_QUERY = z.strictObject({})
+
+/** The body where it is JSON; undefined where the operation takes none, or reads it itself.
+ *  @throws PrismError INVALID_JSON, LIMIT_EXCEEDED, INVALID_BODY with each problem */
+export async function checkBody(operation: Operation, request: Request): Promise<unknown> {
+  const { body: shape } = operation
+  if (shape === undefined || typeof shape === "string") return undefined
+  const text = await readText(request)
+  const value = text.trim() === "" ? {} : parseJson(text, { code: "INVALID_JSON", place: "the body" })
+  return checked(shape, value, "INVALID_BODY", "the body")
+}
+
+/** A whole body of text. @throws PrismError LIMIT_EXCEEDED, INVALID_JSON where it is no UTF-8 */
+export async function readText(request: Request, bytesMax = BODY_BYTES_MAX): Promise<string> {
+  if (request.body === null) return ""
+  const parts: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of chunksOf(request.body as ReadableStream<Uint8Array>)) {
+    length += chunk.length
+    if (length > bytesMax) {
+      throw new PrismError("LIMIT_EXCEEDED", `the body is over ${bytesMax} bytes`, {
+        hint: "send documents as application/x-ndjson: that streams",
+      })
+    }
+    parts.push(chunk)
+  }
+  const text = tryDecodeUtf8(concatBytes(parts))
+  if (text === undefined) throw new PrismError("INVALID_JSON", "the body is not UTF-8")
+  return text
+}
+
+function checked(shape: z.ZodType, value: unknown, code: "INVALID_REQUEST" | "INVALID_BODY", what: string): unknown {
+  const { success, data, error } = shape.safeParse(value)
+  if (success) return data
+  const problems = error.issues.map((issue): Problem => {
+    const path = issue.path.map(String).join(".")
+    return { place: path === "" ? what : path, code, message: messageOf(issue, shape) }
+  })
+  const [first] = problems as [Problem]
+  const message =
+    problems.length === 1
+      ? `${first.place}: ${first.message}`
+      : `${problems.length} things in ${what} are wrong; the first: ${first.place}: ${first.message}`
+  throw new PrismError(code, message, { place: first.place, problems, hint: "see /docs for what it takes" })
+}
+
+function messageOf(issue: z.core.$ZodIssue, shape: z.ZodType): string {
+  if (issue.code !== "unrecognized_keys") return issue.message
+  const known = shape instanceof z.ZodObject && issue.path.length === 0 ? Object.keys(shape.shape) : []
+  return issue.keys
+    .map((key) => {
+      const similar = closest(key, known)
+      return `unknown key "${key}"${similar ? `, did you mean "${similar}"?` : ""}`
+    })
+    .join("; ")
+}

@@ -1,0 +1,648 @@
+// The HTTP contract as data: each operation with its path, permission and shapes. Routing, validation, the OpenAPI document,
+// the client and the test that no route is without a permission are all made of this table.
+import { z } from "zod"
+
+/** What a key must be allowed to do. `public`: nothing, anybody may ask. */
+export type Permission = "public" | "read" | "write" | "delete" | "admin"
+
+/** Bodies that are no JSON value to validate: they are streamed, or parsed by what they are for. */
+export type RawBody = "documents" | "archive" | "schema"
+
+export interface Operation {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE"
+  /** With parameters as OpenAPI spells them: `/collections/{collection}/search`. */
+  readonly path: string
+  readonly permission: Permission
+  /** Where the collection stands that the permission is about; without it the permission is about all of them. */
+  readonly scope?: "path" | "body" | "answer"
+  readonly tag: "Collections" | "Documents" | "Search" | "Graph" | "Archives" | "Jobs" | "Server"
+  readonly summary: string
+  readonly description?: string
+  readonly query?: z.ZodObject
+  readonly headers?: z.ZodObject
+  readonly body?: z.ZodType | RawBody
+  /** Status of success, and what it answers: JSON of this shape, or bytes of this media type. */
+  readonly status: 200 | 201
+  readonly answer: z.ZodType | { readonly mediaType: string }
+  /** True of long work: with `"wait":false` in the body, or the query where the body is raw, it is answered by 202 and a job. */
+  readonly long?: true
+}
+
+/** As ARCHITECTURE's limits have it; checked before any I/O. */
+export const collectionName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/, {
+  error: "a collection's name has 1 to 128 letters, digits, - and _, and begins with a letter or digit",
+})
+const count = z.int().min(0)
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+const filePath = z.string().min(1).max(4096).describe("A path on the server, under one of its backup roots")
+const key = z.string().describe("64 hex characters: 32 bytes")
+const backends = z.object({ text: z.boolean(), vector: z.boolean(), graph: z.boolean() })
+const fields = z.record(z.string(), z.unknown())
+const wait = z.boolean().default(true).describe("false: answer 202 with a job at once")
+
+export const problem = z.object({ place: z.string(), code: z.string(), message: z.string() })
+
+export const errorAnswer = z.object({
+  error: z.object({
+    code: z.string(),
+    message: z.string(),
+    hint: z.string().optional(),
+    place: z.string().optional(),
+    problems: z.array(problem).optional(),
+  }),
+})
+
+export const searchRequest = z.strictObject({
+  query: z.string().optional().describe("Lucene's classic query syntax"),
+  vector: z.array(z.number()).max(65_536).optional().describe("As many numbers as the schema's dimension"),
+  filter: z.string().optional().describe("A query that documents must match without being scored by it"),
+  fields: z.array(z.string()).min(1).optional().describe("Fields that bare words search"),
+  limit: z.int().min(0).max(10_000).optional().describe("Default 10"),
+  offset: z.int().min(0).max(10_000).optional().describe("Default 0"),
+  merge_strategy: z.enum(["weighted", "rrf"]).optional(),
+  text_weight: z.number().min(0).optional(),
+  vector_weight: z.number().min(0).optional(),
+  rrf_k: z.number().min(0).optional(),
+  ef: z.int().min(1).max(10_000).optional().describe("Candidates of the vector search"),
+  min_score: z.number().optional(),
+})
+
+export const searchAnswer = z.object({
+  results: z.array(z.object({ id: z.string(), score: z.number(), fields })),
+  total: count.describe("Matching documents"),
+  latency_ms: z.number(),
+})
+
+const document = z.object({ id: z.string(), fields, vector: z.array(z.number()).optional() })
+
+const job = z.object({
+  id: z.string(),
+  kind: z.string(),
+  collection: z.string().nullable(),
+  state: z.enum(["running", "done", "failed", "cancelled", "interrupted"]),
+  created_at: z.string(),
+  finished_at: z.string().nullable(),
+  progress: z
+    .object({
+      stage: z.string(),
+      unit: z.enum(["documents", "bytes"]),
+      done: count,
+      total: count.nullable(),
+      /** Units a second. */
+      rate: z.number().nullable(),
+      seconds_left: z.number().nullable(),
+    })
+    .nullable(),
+  result: z.unknown().nullable(),
+  error: errorAnswer.shape.error.nullable(),
+})
+
+export const accepted = z.object({ job })
+
+const archiveMetadata = z.object({
+  version: z.string(),
+  collection: z.string(),
+  document_count: count,
+  exported_at: z.string(),
+  checksum: sha256,
+  file_sha256: sha256,
+  size_bytes: count,
+  backends,
+})
+const place = z.strictObject({ type: z.literal("file"), path: filePath })
+
+const ARCHIVE_KEY_HEADERS = z.object({
+  "prism-key": z.string().optional().describe("Key of an encrypted archive: 64 hex characters"),
+  "prism-passphrase": z.string().optional().describe("Passphrase of an encrypted archive, in base64 of its UTF-8"),
+})
+
+export const OPERATIONS = {
+  // Server
+  health: {
+    method: "GET",
+    path: "/health",
+    permission: "public",
+    tag: "Server",
+    summary: "Whether the process lives",
+    status: 200,
+    answer: z.object({
+      status: z.literal("ok"),
+      version: z.string(),
+      collections: count,
+      uptime_secs: z.number(),
+    }),
+  },
+  ready: {
+    method: "GET",
+    path: "/ready",
+    permission: "public",
+    tag: "Server",
+    summary: "Whether it takes requests: 503 while it drains",
+    status: 200,
+    answer: z.object({ status: z.literal("ready") }),
+  },
+  metrics: {
+    method: "GET",
+    path: "/metrics",
+    permission: "read",
+    tag: "Server",
+    summary: "Figures for Prometheus",
+    status: 200,
+    answer: { mediaType: "text/plain; version=0.0.4; charset=utf-8" },
+  },
+  serverStats: {
+    method: "GET",
+    path: "/stats/server",
+    permission: "read",
+    tag: "Server",
+    summary: "Figures as JSON",
+    status: 200,
+    answer: z.object({
+      version: z.string(),
+      runtime: z.object({ name: z.string(), version: z.string() }),
+      uptime_secs: z.number(),
+      collections: count,
+      requests_total: count,
+      requests_in_flight: count,
+      errors_total: count,
+      jobs_running: count,
+      memory_peak_bytes: count.nullable(),
+    }),
+  },
+  openapi: {
+    method: "GET",
+    path: "/openapi.json",
+    permission: "public",
+    tag: "Server",
+    summary: "This interface as an OpenAPI 3.1 document",
+    status: 200,
+    answer: fields,
+  },
+  docs: {
+    method: "GET",
+    path: "/docs",
+    permission: "public",
+    tag: "Server",
+    summary: "This interface as a page",
+    status: 200,
+    answer: { mediaType: "text/html; charset=utf-8" },
+  },
+
+  // Collections
+  listCollections: {
+    method: "GET",
+    path: "/admin/collections",
+    permission: "admin",
+    scope: "answer",
+    tag: "Collections",
+    summary: "Names of the collections",
+    description: "With `details=true` also what each holds, and with `all=true` the detached ones.",
+    query: z.strictObject({
+      details: z.stringbool().optional(),
+      all: z.stringbool().optional(),
+    }),
+    status: 200,
+    answer: z.object({
+      collections: z.array(z.string()),
+      details: z
+        .array(
+          z.object({
+            name: z.string(),
+            document_count: count,
+            size_bytes: count,
+            backends,
+            error: z.object({ code: z.string(), message: z.string() }).optional(),
+          }),
+        )
+        .optional(),
+      detached: z.array(fields).optional(),
+    }),
+  },
+  createCollection: {
+    method: "PUT",
+    path: "/collections/{collection}",
+    permission: "admin",
+    scope: "path",
+    tag: "Collections",
+    summary: "Makes a collection",
+    description: "The body is its schema, in JSON or (as `application/yaml`) in YAML.",
+    body: "schema",
+    status: 201,
+    answer: z.object({ collection: z.string(), status: z.literal("created"), backends: z.array(z.string()) }),
+  },
+  deleteCollection: {
+    method: "DELETE",
+    path: "/collections/{collection}",
+    permission: "delete",
+    scope: "path",
+    tag: "Collections",
+    summary: "Deletes a collection with its data",
+    query: z.strictObject({
+      detached: z.stringbool().optional().describe("true: the kept copy of a detached collection instead"),
+    }),
+    status: 200,
+    answer: z.object({ collection: z.string(), status: z.literal("deleted") }),
+  },
+  schema: {
+    method: "GET",
+    path: "/collections/{collection}/schema",
+    permission: "read",
+    scope: "path",
+    tag: "Collections",
+    summary: "The schema as it was given",
+    status: 200,
+    answer: z.object({ collection: z.string(), schema: z.unknown(), source: z.string() }),
+  },
+  stats: {
+    method: "GET",
+    path: "/collections/{collection}/stats",
+    permission: "read",
+    scope: "path",
+    tag: "Collections",
+    summary: "What the collection holds, on disk and in memory",
+    query: z.strictObject({
+      recall: z.stringbool().optional().describe("true: also recall of the vector index on a sample"),
+    }),
+    status: 200,
+    answer: z.looseObject({
+      name: z.string(),
+      document_count: count,
+      size_bytes: count,
+      backends,
+      recall: fields.optional(),
+    }),
+  },
+  optimize: {
+    method: "POST",
+    path: "/collections/{collection}/optimize",
+    permission: "write",
+    scope: "path",
+    tag: "Collections",
+    summary: "Merges segments and drops what was deleted",
+    body: z.strictObject({ wait }),
+    status: 200,
+    answer: z.object({
+      segments_before: count,
+      segments_after: count,
+      documents: count,
+      bytes_before: count,
+      bytes_after: count,
+    }),
+    long: true,
+  },
+  verifyCollection: {
+    method: "POST",
+    path: "/collections/{collection}/verify",
+    permission: "read",
+    scope: "path",
+    tag: "Collections",
+    summary: "Reads every file of the collection and checks it",
+    body: z.strictObject({ wait }),
+    status: 200,
+    answer: z.object({ files: count, bytes: count, documents: count }),
+    long: true,
+  },
+
+  // Documents
+  addDocuments: {
+    method: "POST",
+    path: "/collections/{collection}/documents",
+    permission: "write",
+    scope: "path",
+    tag: "Documents",
+    summary: "Adds documents, each replacing the one with its id",
+    description:
+      "JSON: a list of documents, or an object with the list as `documents`. `application/x-ndjson`: a document a line, streamed. " +
+      "What is acknowledged is durable and visible to the next search. A bad document is refused by itself.",
+    body: "documents",
+    status: 201,
+    answer: z.object({
+      indexed: count,
+      failed: count,
+      errors: z.array(
+        z.object({
+          doc_id: z.string().nullable(),
+          error: z.string(),
+          code: z.string(),
+          line: count.optional(),
+        }),
+      ),
+    }),
+  },
+  getDocument: {
+    method: "GET",
+    path: "/collections/{collection}/documents/{id}",
+    permission: "read",
+    scope: "path",
+    tag: "Documents",
+    summary: "One document",
+    status: 200,
+    answer: document,
+  },
+  deleteDocument: {
+    method: "DELETE",
+    path: "/collections/{collection}/documents/{id}",
+    permission: "delete",
+    scope: "path",
+    tag: "Documents",
+    summary: "Deletes one document",
+    status: 200,
+    answer: z.object({ id: z.string(), status: z.literal("deleted") }),
+  },
+  exportDocuments: {
+    method: "GET",
+    path: "/collections/{collection}/documents",
+    permission: "read",
+    scope: "path",
+    tag: "Documents",
+    summary: "Every document as a line of JSON",
+    status: 200,
+    answer: { mediaType: "application/x-ndjson" },
+  },
+
+  // Search
+  search: {
+    method: "POST",
+    path: "/collections/{collection}/search",
+    permission: "read",
+    scope: "path",
+    tag: "Search",
+    summary: "Searches by text, by vector, or by both",
+    body: searchRequest,
+    status: 200,
+    answer: searchAnswer,
+  },
+  multiSearch: {
+    method: "POST",
+    path: "/_msearch",
+    permission: "read",
+    scope: "body",
+    tag: "Search",
+    summary: "Several searches at once, each answered by itself",
+    body: z.strictObject({
+      searches: z
+        .array(searchRequest.extend({ collection: collectionName }))
+        .min(1)
+        .max(100),
+    }),
+    status: 200,
+    answer: z.object({ responses: z.array(z.union([searchAnswer, errorAnswer])) }),
+  },
+
+  // Archives
+  exportArchive: {
+    method: "POST",
+    path: "/_admin/export",
+    permission: "admin",
+    scope: "body",
+    tag: "Archives",
+    summary: "Writes an archive of a collection to a file of the server",
+    body: z.strictObject({
+      collection: collectionName,
+      format: z.enum(["portable", "snapshot"]).default("portable"),
+      output_path: filePath,
+      overwrite: z.boolean().default(false).describe("true: also over a file that is no archive of ours"),
+      wait,
+    }),
+    status: 200,
+    answer: z.object({
+      success: z.literal(true),
+      collection: z.string(),
+      format: z.enum(["portable", "snapshot"]),
+      output_path: z.string(),
+      size_bytes: count,
+      document_count: count,
+      checksum: sha256,
+      file_sha256: sha256,
+    }),
+    long: true,
+  },
+  importArchive: {
+    method: "POST",
+    path: "/_admin/import",
+    permission: "admin",
+    scope: "body",
+    tag: "Archives",
+    summary: "Restores a collection from an archive on the server",
+    body: z.strictObject({
+      input_path: filePath,
+      format: z.enum(["portable", "snapshot"]).optional(),
+      target_collection: collectionName.nullish(),
+      mode: z.enum(["fail", "replace", "merge"]).default("fail"),
+      wait,
+    }),
+    status: 200,
+    answer: z.object({
+      success: z.literal(true),
+      collection: z.string(),
+      documents_imported: count,
+      files_extracted: count,
+      bytes_extracted: count,
+      warnings: z.array(z.string()),
+    }),
+    long: true,
+  },
+  generateKey: {
+    method: "POST",
+    path: "/_admin/encryption/generate-key",
+    permission: "admin",
+    tag: "Archives",
+    summary: "A new key for encrypted archives; the server does not keep it",
+    status: 200,
+    answer: z.object({ key, key_bytes: z.literal(32), algorithm: z.literal("AES-256-GCM") }),
+  },
+  exportEncrypted: {
+    method: "POST",
+    path: "/_admin/export/encrypted",
+    permission: "admin",
+    scope: "body",
+    tag: "Archives",
+    summary: "Writes an encrypted archive of a collection to a file of the server",
+    body: z.strictObject({
+      collection: collectionName,
+      key,
+      output_path: filePath,
+      overwrite: z.boolean().default(false).describe("true: also over a file that is no archive of ours"),
+      wait,
+    }),
+    status: 200,
+    answer: z.object({
+      success: z.literal(true),
+      collection: z.string(),
+      output_path: z.string(),
+      size_bytes: count,
+      document_count: count,
+      checksum: sha256,
+      file_sha256: sha256,
+    }),
+    long: true,
+  },
+  importEncrypted: {
+    method: "POST",
+    path: "/_admin/import/encrypted",
+    permission: "admin",
+    scope: "body",
+    tag: "Archives",
+    summary: "Restores a collection from an encrypted archive on the server",
+    body: z.strictObject({
+      input_path: filePath,
+      key,
+      target_collection: collectionName.nullish(),
+      mode: z.enum(["fail", "replace", "merge"]).default("fail"),
+      wait,
+    }),
+    status: 200,
+    answer: z.object({
+      success: z.literal(true),
+      collection: z.string(),
+      documents_imported: count,
+      files_extracted: count,
+      bytes_extracted: count,
+      warnings: z.array(z.string()),
+    }),
+    long: true,
+  },
+  detach: {
+    method: "POST",
+    path: "/_admin/collections/{collection}/detach",
+    permission: "admin",
+    scope: "path",
+    tag: "Archives",
+    summary: "Writes a snapshot of a collection, verifies it, then unloads the collection",
+    body: z.strictObject({
+      destination: place,
+      delete_data: z.boolean().default(false).describe("true: the data goes; false: it is kept aside, unloaded"),
+      overwrite: z.boolean().default(false).describe("true: also over a file that is no archive of ours"),
+      wait,
+    }),
+    status: 200,
+    answer: z.object({
+      collection: z.string(),
+      destination: place,
+      metadata: archiveMetadata,
+      data_deleted: z.boolean(),
+    }),
+    long: true,
+  },
+  attach: {
+    method: "POST",
+    path: "/_admin/collections/attach",
+    permission: "admin",
+    scope: "body",
+    tag: "Archives",
+    summary: "Brings a collection back, from an archive or from what a detach kept",
+    description: "Without `source`, `target_collection` names a detached collection whose kept data is loaded again.",
+    body: z.strictObject({
+      source: place.nullish(),
+      target_collection: collectionName.nullish(),
+      wait,
+    }),
+    status: 200,
+    answer: z.object({
+      collection: z.string(),
+      source: place.nullable(),
+      files_extracted: count,
+      bytes_extracted: count,
+    }),
+    long: true,
+  },
+  downloadArchive: {
+    method: "GET",
+    path: "/_admin/collections/{collection}/archive",
+    permission: "admin",
+    scope: "path",
+    tag: "Archives",
+    summary: "Streams an archive of a collection",
+    query: z.strictObject({
+      format: z.enum(["portable", "snapshot", "encrypted"]).default("portable"),
+      enc_version: z.enum(["1", "2"]).optional(),
+      purge: z.stringbool().optional().describe("true: what was deleted is compacted away first"),
+    }),
+    headers: ARCHIVE_KEY_HEADERS,
+    status: 200,
+    answer: { mediaType: "application/octet-stream" },
+  },
+  uploadArchive: {
+    method: "PUT",
+    path: "/_admin/collections/{collection}/archive",
+    permission: "admin",
+    scope: "path",
+    tag: "Archives",
+    summary: "Restores a collection from the archive in the body",
+    description: "The name `-` stands for the archive's own name.",
+    query: z.strictObject({
+      format: z.enum(["portable", "snapshot"]).optional(),
+      mode: z.enum(["fail", "replace", "merge"]).default("fail"),
+      on_bad_line: z.enum(["fail", "skip"]).default("fail"),
+      where: z.string().optional(),
+      dry_run: z.stringbool().optional(),
+    }),
+    headers: ARCHIVE_KEY_HEADERS,
+    body: "archive",
+    status: 200,
+    answer: z.object({
+      success: z.literal(true),
+      collection: z.string(),
+      format: z.string(),
+      documents_imported: count,
+      documents_skipped: count,
+      ids_missing: z.array(z.string()),
+      checksum: z.string(),
+      header: z.string(),
+      file_sha256: sha256,
+      files_extracted: count,
+      bytes_extracted: count,
+      warnings: z.array(z.string()),
+      problems: z.array(problem),
+    }),
+  },
+
+  // Jobs
+  listJobs: {
+    method: "GET",
+    path: "/_admin/jobs",
+    permission: "admin",
+    tag: "Jobs",
+    summary: "Jobs that run, and those that ended lately",
+    status: 200,
+    answer: z.object({ jobs: z.array(job) }),
+  },
+  getJob: {
+    method: "GET",
+    path: "/_admin/jobs/{id}",
+    permission: "admin",
+    tag: "Jobs",
+    summary: "How far a job is, and what became of it",
+    status: 200,
+    answer: accepted,
+  },
+  cancelJob: {
+    method: "DELETE",
+    path: "/_admin/jobs/{id}",
+    permission: "admin",
+    tag: "Jobs",
+    summary: "Cancels a job that runs; what it was making is taken away",
+    status: 200,
+    answer: accepted,
+  },
+} as const satisfies Record<string, Operation>
+
+export type OperationId = keyof typeof OPERATIONS
+type Of<Id extends OperationId> = (typeof OPERATIONS)[Id]
+
+/** The names in braces of a path. */
+type ParametersOf<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | ParametersOf<Rest>
+  : never
+
+export type PathParameters<Id extends OperationId> = Readonly<Record<ParametersOf<Of<Id>["path"]>, string>>
+export type QueryOf<Id extends OperationId> =
+  Of<Id> extends { query: infer Q extends z.ZodType } ? z.output<Q> : undefined
+export type BodyOf<Id extends OperationId> =
+  Of<Id> extends { body: infer B extends z.ZodType } ? z.output<B> : undefined
+/** As a client writes it: what has a default may be left out. */
+export type BodyInputOf<Id extends OperationId> =
+  Of<Id> extends { body: infer B extends z.ZodType } ? z.input<B> : undefined
+export type AnswerOf<Id extends OperationId> =
+  Of<Id> extends { answer: infer A extends z.ZodType } ? z.output<A> : Response
+export type JobAnswer = z.output<typeof job>

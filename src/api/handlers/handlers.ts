@@ -1,0 +1,13 @@
+// What answers each operation of the contract.
+import type { Handlers } from "../service.ts"
+import { collectionHandlers } from "./collections.ts"
+import { documentHandlers } from "./documents.ts"
+import { searchHandlers } from "./search.ts"
+import { serverHandlers } from "./server.ts"
+
+export const handlers: Partial<Handlers> = {
+  ...serverHandlers,
+  ...collectionHandlers,
+  ...documentHandlers,
+  ...searchHandlers,
+}
