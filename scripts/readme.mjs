@@ -1,7 +1,7 @@
 // The README, and other pages, as programs: their files are written, their commands run and the output compared, so that
 // they stay true.
-import { spawnSync } from "node:child_process"
-import { readFileSync, realpathSync, writeFileSync } from "node:fs"
+import { spawn, spawnSync } from "node:child_process"
+import { closeSync, openSync, readFileSync, realpathSync, writeFileSync } from "node:fs"
 import { delimiter, join } from "node:path"
 
 /** @typedef {{ file: string, text: string } | { command: string, output: string }} Step */
@@ -36,33 +36,82 @@ const settled = (text) =>
     .trimEnd()
 
 /**
- * Does what the text says in a folder that has Prism under node_modules; the folder is called /home/me in outputs. Returns a sentence for each difference.
+ * Does what the text says in a folder that has Prism under node_modules; the folder is called /home/me in outputs. A server
+ * that a page starts (`prism serve`) runs until the end of the page, on a free port in the place of 3080. Returns a
+ * sentence for each difference.
  * @param {string} folder
  * @param {Step[]} steps
  * @returns {string[]}
  */
 export function runSteps(folder, steps) {
   const path = `${join(folder, "node_modules/.bin")}${delimiter}${process.env["PATH"]}`
+  const env = { ...process.env, PATH: path, PRISM_DATA_DIR: undefined, PRISM_API_URL: undefined, NO_COLOR: "1" }
+  const port = steps.some(isServer) ? freePort() : PORT
+  /** @type {import("node:child_process").ChildProcess[]} */
+  const servers = []
   /** @type {string[]} */
   const differences = []
   for (const step of steps) {
     if ("file" in step) {
-      writeFileSync(join(folder, step.file), step.text)
+      writeFileSync(join(folder, step.file), step.text.replaceAll(PORT, port))
       continue
     }
-    // One stream, as on a terminal: what was printed first stands first.
-    const { status, stdout: printed } = spawnSync("sh", ["-c", `exec 2>&1\n${step.command}`], {
-      cwd: folder,
-      encoding: "utf8",
-      env: { ...process.env, PATH: path, PRISM_DATA_DIR: undefined, NO_COLOR: "1" },
-    })
-    const shown = printed.replaceAll(realpathSync(folder), "/home/me")
+    const command = step.command.replaceAll(PORT, port)
+    const { status, printed } = isServer(step)
+      ? startServer(folder, `${command} --port ${port}`, env, step.output, servers)
+      : runCommand(folder, command, env)
+    const shown = printed.replaceAll(realpathSync(folder), "/home/me").replaceAll(port, PORT)
     if (status !== 0) differences.push(`$ ${step.command}\nends with exit ${status}:\n${printed}`)
     else if (settled(shown) !== settled(step.output)) {
       differences.push(`$ ${step.command}\nprints:\n${shown}\nbut the page says:\n${step.output}`)
     }
   }
+  for (const server of servers) server.kill("SIGTERM")
   return differences
+}
+
+/** The port that pages name. */
+const PORT = "3080"
+/** Looks at a server that starts, a tenth of a second apart. */
+const LOOKS = 300
+
+/** @param {Step} step */
+const isServer = (step) => "command" in step && step.command.startsWith("prism serve")
+
+/**
+ * One stream, as on a terminal: what was printed first stands first.
+ * @param {string} folder
+ * @param {string} command
+ * @param {NodeJS.ProcessEnv} env
+ */
+function runCommand(folder, command, env) {
+  const { status, stdout } = spawnSync("sh", ["-c", `exec 2>&1\n${command}`], { cwd: folder, encoding: "utf8", env })
+  return { status, printed: stdout }
+}
+
+/**
+ * Starts a server and waits until it has printed as many lines as the page says.
+ * @param {string} folder
+ * @param {string} command
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} output
+ * @param {import("node:child_process").ChildProcess[]} servers
+ */
+function startServer(folder, command, env, output, servers) {
+  const log = join(folder, `server-${servers.length + 1}.log`)
+  const file = openSync(log, "w")
+  servers.push(spawn("sh", ["-c", `exec ${command}`], { cwd: folder, env, stdio: ["ignore", file, file] }))
+  closeSync(file)
+  const lines = output.split("\n").length
+  for (let look = 0; look < LOOKS && readFileSync(log, "utf8").split("\n").length < lines; look++)
+    spawnSync("sleep", ["0.1"])
+  return { status: 0, printed: readFileSync(log, "utf8") }
+}
+
+function freePort() {
+  const program =
+    'const s = require("node:net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'
+  return spawnSync(process.execPath, ["-e", program], { encoding: "utf8" }).stdout.trim()
 }
 
 /** A page of this repository. @param {string} path */
