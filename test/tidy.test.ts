@@ -31,7 +31,7 @@ const HOUSE: Record<string, Room> = {
   },
   "src/collection": { imports: ["src/base", "src/engine", "src/storage"], packages: true },
   "src/api": { imports: ["src/base", "src/collection", "src/formats"], packages: true },
-  "src/cli": { imports: ["src/base", "src/collection", "src/formats", "src/api/contract.ts"], packages: true },
+  "src/cli": { imports: ["src/base", "src/collection", "src/formats", "src/api"], packages: true },
   "src/runtime.ts": { imports: ["src/storage/storage.ts"] },
   "src/index.ts": { imports: ["src/base", "src/collection", "src/formats"] },
   "src/runtime-node": { imports: ["src"], packages: true, platform: true },

@@ -3,9 +3,9 @@ import { z } from "zod"
 import { concatBytes, tryDecodeUtf8 } from "../base/bytes.ts"
 import { PrismError, type Problem } from "../base/errors.ts"
 import { parseJson } from "../base/json.ts"
-import { closest } from "../base/similar.ts"
 import { chunksOf } from "../base/streams.ts"
 import { collectionName, type Operation } from "./contract.ts"
+import { shapeProblems } from "./shape-problems.ts"
 
 /** Bytes of a body that is parsed whole. What may be larger is streamed. */
 export const BODY_BYTES_MAX = 16 * 1024 * 1024
@@ -67,25 +67,13 @@ export async function readText(request: Request, bytesMax = BODY_BYTES_MAX): Pro
 function checked(shape: z.ZodType, value: unknown, code: "INVALID_REQUEST" | "INVALID_BODY", what: string): unknown {
   const { success, data, error } = shape.safeParse(value)
   if (success) return data
-  const problems = error.issues.map((issue): Problem => {
-    const path = issue.path.map(String).join(".")
-    return { place: path === "" ? what : path, code, message: messageOf(issue, shape) }
-  })
+  const problems = shapeProblems(error, shape).map(
+    ({ path, message }): Problem => ({ place: path === "" ? what : path, code, message }),
+  )
   const [first] = problems as [Problem]
   const message =
     problems.length === 1
       ? `${first.place}: ${first.message}`
       : `${problems.length} things in ${what} are wrong; the first: ${first.place}: ${first.message}`
   throw new PrismError(code, message, { place: first.place, problems, hint: "see /docs for what it takes" })
-}
-
-function messageOf(issue: z.core.$ZodIssue, shape: z.ZodType): string {
-  if (issue.code !== "unrecognized_keys") return issue.message
-  const known = shape instanceof z.ZodObject && issue.path.length === 0 ? Object.keys(shape.shape) : []
-  return issue.keys
-    .map((key) => {
-      const similar = closest(key, known)
-      return `unknown key "${key}"${similar ? `, did you mean "${similar}"?` : ""}`
-    })
-    .join("; ")
 }

@@ -1,0 +1,150 @@
+// How a server is set up: what wins, what is refused, where, and with which advice.
+import { describe, expect, test } from "vitest"
+import { DEFAULT_CONFIG, readServerConfig, type ServerConfig } from "../src/api/config.ts"
+import { readConfigFiles } from "../src/api/config-file.ts"
+import { isLoopback } from "../src/api/loopback.ts"
+import { PrismError } from "../src/base/errors.ts"
+import { FakeRuntime } from "./support/fake-runtime.ts"
+
+interface Given {
+  readonly flags?: Parameters<typeof readServerConfig>[0]
+  readonly env?: Record<string, string>
+  readonly toml?: string
+  readonly path?: string
+}
+
+async function configOf({ flags = {}, env = {}, toml, path = "prism.toml" }: Given): Promise<ServerConfig> {
+  const machine = new FakeRuntime()
+  if (toml !== undefined) machine.write(path, toml)
+  const variable = (name: string) => env[name]
+  const [file] = await readConfigFiles({ files: machine.files, env: variable })
+  return readServerConfig(flags, variable, file)
+}
+
+async function refusal(given: Given): Promise<PrismError> {
+  try {
+    await configOf(given)
+  } catch (error) {
+    if (error instanceof PrismError) return error
+    throw error
+  }
+  throw new Error("it was taken")
+}
+
+const HASH = "0123456789abcdef".repeat(4)
+const KEY = `[[api_keys]]\nname = "app"\nhash = "${HASH}"\nroles = [{ permissions = ["read"], collections = "*" }]\n`
+
+describe("a server's configuration", () => {
+  test("is flags, else the environment, else prism.toml, else the defaults", async () => {
+    expect(await configOf({})).toEqual(DEFAULT_CONFIG)
+    const toml = 'data_dir = "d"\n[server]\nhost = "::1"\nport = 4000\nlog = "json"\n'
+    expect(await configOf({ toml })).toEqual({ ...DEFAULT_CONFIG, host: "::1", port: 4000, log: "json" })
+    const env = { PRISM_HOST: "localhost", PRISM_PORT: "5000", PRISM_LOG: "off" }
+    expect(await configOf({ toml, env })).toMatchObject({ host: "localhost", port: 5000, log: "off" })
+    const flags = { host: "127.0.0.2", port: 0, backupRoots: ["/b"] }
+    expect(await configOf({ toml, env, flags })).toMatchObject({ ...flags, log: "off" })
+    expect(await configOf({ env: { PRISM_PORT: "" } })).toEqual(DEFAULT_CONFIG)
+  })
+
+  test("comes from the nearest file, or from the one that PRISM_CONFIG_PATH names", async () => {
+    const machine = new FakeRuntime()
+    machine.write("/etc/prism/prism.toml", "[server]\nport = 1\n")
+    machine.write("other.toml", "[server]\nport = 3\n")
+    const pathsWith = async (env: Record<string, string>) =>
+      (await readConfigFiles({ files: machine.files, env: (name) => env[name] })).map(({ path }) => path)
+    expect(await pathsWith({})).toEqual(["/etc/prism/prism.toml"])
+    machine.write("prism.toml", "[server]\nport = 2\n")
+    expect(await pathsWith({})).toEqual(["prism.toml", "/etc/prism/prism.toml"])
+    expect(await pathsWith({ PRISM_CONFIG_PATH: "other.toml" })).toEqual(["other.toml"])
+    await expect(pathsWith({ PRISM_CONFIG_PATH: "gone.toml" })).rejects.toMatchObject({ code: "FILE_NOT_FOUND" })
+  })
+
+  test("takes relative paths of a file from the file's folder, and ~/ from the home folder", async () => {
+    const toml = `[server]\nbackup_roots = ["b", "/c", "~/d"]\naudit_file = "a.jsonl"\n[tls]\ncert_file = "c.pem"\nkey_file = "~/k.pem"\n`
+    const config = await configOf({ toml, path: "/etc/prism/prism.toml", env: { HOME: "/home/me" } })
+    expect(config.backupRoots).toEqual(["/etc/prism/b", "/c", "/home/me/d"])
+    expect(config.auditFile).toBe("/etc/prism/a.jsonl")
+    expect(config.tls).toEqual({ certFile: "/etc/prism/c.pem", keyFile: "/home/me/k.pem" })
+  })
+
+  test("tells each wrong thing of a file with its place, and guesses what was meant", async () => {
+    const toml = `dat_dir = "x"\n[server]\nprot = 1\nhost = ""\n[limits]\nbody_bytes = -1\n${KEY.replace("roles", "rolls")}`
+    const { code, problems } = await refusal({ toml })
+    expect(code).toBe("INVALID_FORMAT")
+    const told = problems.map(({ place, message }) => `${place}: ${message}`)
+    expect(told).toHaveLength(6)
+    expect(told).toContain('prism.toml: unknown key "dat_dir", did you mean "data_dir"?')
+    expect(told).toContain('prism.toml, server: unknown key "prot", did you mean "port"?')
+    expect(told).toContain("prism.toml, server.host: is a name or an address, such as 127.0.0.1 or ::1")
+    expect(told).toContain('prism.toml, api_keys.0: unknown key "rolls", did you mean "roles"?')
+    expect(told.filter((line) => line.startsWith("prism.toml, limits.body_bytes: "))).toHaveLength(1)
+    expect(told.filter((line) => line.startsWith("prism.toml, api_keys.0.roles: "))).toHaveLength(1)
+  })
+
+  test("tells a wrong variable or flag by its name", async () => {
+    expect(await refusal({ env: { PRISM_PORT: "x" } })).toMatchObject({ code: "USAGE", place: "PRISM_PORT" })
+    expect(await refusal({ env: { PRISM_PORT: "65536" } })).toMatchObject({ place: "PRISM_PORT" })
+    expect(await refusal({ env: { PRISM_LOG: "loud" } })).toMatchObject({ place: "PRISM_LOG" })
+    expect(await refusal({ env: { PRISM_API_KEYS: "{" } })).toMatchObject({ place: "PRISM_API_KEYS" })
+    expect(await refusal({ flags: { host: "http://here" } })).toMatchObject({ code: "USAGE", place: "--host" })
+  })
+
+  test("listens to other machines with an API key alone", async () => {
+    for (const host of ["0.0.0.0", "::", "192.168.1.2", "prism.example"]) {
+      expect(await refusal({ flags: { host } })).toMatchObject({
+        code: "USAGE",
+        hint: expect.stringMatching(/api-key/),
+      })
+      expect((await configOf({ flags: { host }, toml: KEY })).host).toBe(host)
+    }
+    const PRISM_API_KEYS = JSON.stringify([
+      { name: "a", hash: HASH, roles: [{ permissions: ["admin"], collections: "*" }] },
+    ])
+    expect((await configOf({ flags: { host: "::" }, env: { PRISM_API_KEYS } })).apiKeys).toHaveLength(1)
+  })
+
+  test("takes no key twice, and no key itself in place of its hash", async () => {
+    expect(await refusal({ toml: KEY + KEY })).toMatchObject({ place: "prism.toml, api_keys" })
+    const plain = await refusal({ toml: KEY.replace(HASH, "secret-key") })
+    expect(plain.place).toBe("prism.toml, api_keys.0.hash")
+    expect(JSON.stringify([plain.message, plain.problems])).not.toContain("secret-key")
+    const inEnv = await refusal({ env: { PRISM_API_KEYS: '[{"name":"a","hash":"secret-key","roles":[]}]' } })
+    expect(inEnv.message).not.toContain("secret-key")
+  })
+
+  test("takes origins, not addresses of pages", async () => {
+    const toml = (text: string) => `[server]\nallowed_origins = ["${text}"]\n`
+    expect((await configOf({ toml: toml("https://app.example:8443") })).allowedOrigins).toHaveLength(1)
+    for (const text of ["https://app.example/", "*", "app.example", "null"]) {
+      expect(await refusal({ toml: toml(text) })).toMatchObject({ place: "prism.toml, server.allowed_origins.0" })
+    }
+  })
+
+  test("knows which hosts are this machine", () => {
+    for (const host of [
+      "localhost",
+      "LOCALHOST.",
+      "a.localhost",
+      "127.0.0.1",
+      "127.9.9.9",
+      "::1",
+      "0:0:0:0:0:0:0:1",
+      "::ffff:127.0.0.1",
+    ]) {
+      expect([host, isLoopback(host)]).toEqual([host, true])
+    }
+    for (const host of [
+      "0.0.0.0",
+      "::",
+      "::2",
+      "128.0.0.1",
+      "127.0.0.1.example",
+      "localhost.example",
+      "1",
+      "",
+      "1::1",
+    ]) {
+      expect([host, isLoopback(host)]).toEqual([host, false])
+    }
+  })
+})
