@@ -19,6 +19,14 @@ export type {
   SegmentStats,
 } from "./collection/collection.ts"
 export type { OptimizeOptions } from "./collection/compactor.ts"
+export type {
+  AttachOptions,
+  AttachReport,
+  DetachOptions,
+  DetachReport,
+  ReattachOptions,
+} from "./collection/detach-options.ts"
+export type { DetachedArchive, DetachedCopy } from "./collection/detached.ts"
 export type { DocumentInput } from "./collection/document.ts"
 export type { CollectionSummary, OpenOptions } from "./collection/prism.ts"
 export type { Progress } from "./collection/progress.ts"

@@ -19,6 +19,7 @@ export const ERROR_CODES = {
   FILE_NOT_FOUND: { status: 404, exit: 3 },
   COLLECTION_EXISTS: { status: 409, exit: 4 },
   FILE_EXISTS: { status: 409, exit: 4 },
+  BUSY: { status: 409, exit: 1 },
   LOCKED: { status: 409, exit: 1 },
   LOCK_LOST: { status: 409, exit: 1 },
   READ_ONLY: { status: 409, exit: 1 },

@@ -35,6 +35,7 @@ import { type CompiledSearch, compileSearch, loadForSearch, loadPostings, search
 import { allOf, prepareIds, type Segment, type SegmentShape, type VectorShape } from "./segment.ts"
 import { sizeOf, sizeOfFiles, sizeOfLogs } from "./size.ts"
 import { pinView } from "./view.ts"
+import { WriteGate } from "./write-gate.ts"
 import { CollectionWriter } from "./writer.ts"
 
 /** A document as a user gets it back. `fields` is plain JSON data, integers beyond 2^53 as bigint. */
@@ -114,6 +115,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   readonly #source: CollectionWriter | CollectionReader
   readonly #checker: DocumentChecker
   readonly #hiddenFields: readonly string[]
+  readonly #gate = new WriteGate()
   #onClosed: (() => void) | undefined
 
   private constructor(
@@ -163,6 +165,10 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
    *  them. A bad document is refused by itself: then this rejects with INVALID_DOCUMENT (or the code that all problems
    *  share) and lists each in `problems`; the good ones are durable. Of one id twice the second is refused. */
   async add(documents: DocumentInput<Fields> | readonly DocumentInput<Fields>[]): Promise<AddReport> {
+    return await this.#gate.pass(() => this.#add(documents))
+  }
+
+  async #add(documents: DocumentInput<Fields> | readonly DocumentInput<Fields>[]): Promise<AddReport> {
     const list = Array.isArray(documents) ? (documents as readonly DocumentInput[]) : [documents as DocumentInput]
     const problems: Problem[] = []
     const ids = new Set<string>()
@@ -196,7 +202,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
    *  them, from the first on, are durable, before this resolves or rejects. */
   async addChecked(documents: readonly CheckedDocument[], onAdded?: (count: number) => void): Promise<void> {
     const operations = documents.map((document) => ({ kind: "put", document }) as const)
-    const { refusal: refused } = await this.#writer.commit(operations, onAdded)
+    const { refusal: refused } = await this.#gate.pass(() => this.#writer.commit(operations, onAdded))
     if (refused) throw refused
   }
 
@@ -233,7 +239,8 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   async delete(ids: string | readonly string[]): Promise<number> {
     const list = Array.isArray(ids) ? (ids as readonly string[]) : [ids as string]
     for (const id of list) checkId(id)
-    return (await this.#writer.commit(list.map((id) => ({ kind: "delete", id })))).replaced
+    const operations = list.map((id) => ({ kind: "delete", id }) as const)
+    return (await this.#gate.pass(() => this.#writer.commit(operations))).replaced
   }
 
   /** Searches by text, by vector, or by both. INVALID_REQUEST, INVALID_QUERY with the column, DIMENSION_MISMATCH. */
@@ -513,7 +520,18 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
 
   /** Takes over the segments of a staged, closed collection; see CollectionWriter.adopt. */
   async adopt(directory: string, segments: readonly SegmentEntry[]): Promise<number> {
-    return await this.#writer.adopt(directory, segments)
+    return await this.#gate.pass(() => this.#writer.adopt(directory, segments))
+  }
+
+  /** Refuses every write from now on with what `refuse` gives; resolves when those that were begun have ended. Reads, and
+   *  what goes on in the background, are not hindered. */
+  async freeze(refuse: () => PrismError): Promise<void> {
+    await this.#gate.shut(refuse)
+  }
+
+  /** Takes writes again. */
+  thaw(): void {
+    this.#gate.open()
   }
 
   get isClosed(): boolean {

@@ -8,7 +8,14 @@ import { MemoryStorage } from "../storage/memory-storage.ts"
 import type { Storage, StorageLock } from "../storage/storage.ts"
 import { checkSource } from "./archive/check-request.ts"
 import { openArchive } from "./archive/open-archive.ts"
-import type { ArchiveSource, RestoreOptions, RestoreReport, VerifyOptions, VerifyReport } from "./archive/options.ts"
+import type {
+  ArchiveSource,
+  ExportReport,
+  RestoreOptions,
+  RestoreReport,
+  VerifyOptions,
+  VerifyReport,
+} from "./archive/options.ts"
 import { restorePortable } from "./archive/portable.ts"
 import type { RestoredCollection, RestoreHost } from "./archive/restore-host.ts"
 import { select } from "./archive/select.ts"
@@ -18,17 +25,13 @@ import { verifyArchive } from "./archive/verify.ts"
 import { Background } from "./background.ts"
 import { Collection, type CollectionStats } from "./collection.ts"
 import { type CollectionContext, DEFAULT_TUNING, type Tuning } from "./context.ts"
+import type { AttachOptions, AttachReport, DetachOptions, DetachReport, ReattachOptions } from "./detach-options.ts"
+import { copiesOf, copyPath, type DetachedCopy, listDetached, nextCopy, writeRecord } from "./detached.ts"
+import { CollectionFolders } from "./folders.ts"
 import { Generations } from "./generations.ts"
 import { checkOptions } from "./known-options.ts"
 import { checkCollectionName, parseSchema, type Schema } from "./schema.ts"
 import type { FieldsOf, SchemaInput } from "./schema-types.ts"
-
-/** Live collections. Their folder is their name. */
-const COLLECTIONS = "collections"
-/** Collections that are being made: a restore that is not verified yet. Whatever is here at start-up is removed. */
-const STAGING = "staging"
-/** Collections on their way out: deleted, or about to be replaced by a staged one. */
-const TRASH = "trash"
 
 export interface CollectionSummary {
   readonly name: string
@@ -51,6 +54,7 @@ type PrismRuntime = Codecs & Pick<Runtime, "startWorker">
 /** All collections of one storage, under its lock: one process at a time; or, opened to be read alone, beside it. */
 export class Prism implements AsyncDisposable {
   readonly #storage: Storage
+  readonly #folders: CollectionFolders
   readonly #runtime: PrismRuntime
   /** Undefined where it is read alone. */
   readonly #lock: StorageLock | undefined
@@ -61,15 +65,13 @@ export class Prism implements AsyncDisposable {
   readonly #open = new Map<string, Collection>()
   /** The last task that each name waits for; see `#inTurn`. */
   readonly #turns = new Map<string, Promise<unknown>>()
-  /** Collections that were made, or replaced, by a change that could neither be synced nor undone. */
-  readonly #unsure = new Map<string, unknown>()
-  /** Staging folders that only the next start may remove. */
-  readonly #kept = new Set<string>()
-  #stagingNumber = 0
+  /** Collections whose archive is being written before they are detached. */
+  readonly #detaching = new Set<string>()
   #closing: Promise<void> | undefined
 
   private constructor(storage: Storage, runtime: PrismRuntime, lock: StorageLock | undefined, tuning: Tuning) {
     this.#storage = storage
+    this.#folders = new CollectionFolders(storage)
     this.#runtime = runtime
     this.#lock = lock
     this.#tuning = tuning
@@ -88,12 +90,9 @@ export class Prism implements AsyncDisposable {
     let lock: StorageLock | undefined
     try {
       lock = await storage.lock()
-      for (const folder of [COLLECTIONS, STAGING, TRASH]) await storage.makeDirectory(folder)
-      // A process that died, or whose sync failed, may have left names that a power cut would still take away: first they
-      // are made durable, then something may rest on them.
-      for (const folder of [TRASH, COLLECTIONS]) await storage.syncDirectory(folder)
-      await recoverFolders(storage)
-      return new Prism(storage, runtime, lock, tuning)
+      const prism = new Prism(storage, runtime, lock, tuning)
+      await prism.#folders.recover()
+      return prism
     } catch (error) {
       await settleAll([async () => await lock?.release(), () => storage.close()]).catch(() => undefined)
       throw error
@@ -110,12 +109,12 @@ export class Prism implements AsyncDisposable {
     checkCollectionName(name)
     const parsed = parseSchema(schema, { from: "user" })
     return await this.#inTurn(name, async () => {
-      if (await this.#exists(name)) throw exists(name)
+      if (await this.#folders.exists(name)) throw exists(name)
       const staged = await this.#stage(parsed)
       try {
         await this.#publish(staged, name)
       } catch (error) {
-        await this.#discard(staged)
+        await this.#folders.discard(staged)
         throw error
       }
       return (await this.#opened(name)) as Collection<FieldsOf<S>>
@@ -135,11 +134,7 @@ export class Prism implements AsyncDisposable {
   /** Sorted by name. */
   async collectionNames(): Promise<string[]> {
     this.#assertOpen()
-    const entries = await this.#storage.list(COLLECTIONS)
-    return entries
-      .filter(({ kind }) => kind === "directory")
-      .map(({ name }) => name)
-      .sort()
+    return await this.#folders.names()
   }
 
   /** Every collection. One that cannot be opened is told with its error, and keeps nobody from the others. */
@@ -148,7 +143,7 @@ export class Prism implements AsyncDisposable {
     for (const name of await this.collectionNames()) {
       const summary = await this.#inTurn(name, async () => {
         // It may have been deleted since the names were read.
-        if (!(await this.#exists(name))) return undefined
+        if (!(await this.#folders.exists(name))) return undefined
         try {
           const open = this.#open.get(name)
           const isOpen = open !== undefined && !open.isClosed
@@ -176,12 +171,11 @@ export class Prism implements AsyncDisposable {
     this.#assertWritable()
     checkCollectionName(name)
     await this.#inTurn(name, async () => {
-      if (!(await this.#exists(name))) throw await this.#notFound(name)
+      if (!(await this.#folders.exists(name))) throw await this.#notFound(name)
+      this.#assertNotDetaching(name)
+      await this.#folders.forgetReplaced(name)
       await this.#unload(name)
-      await this.#forgetReplaced(name)
-      const trash = `${TRASH}/${this.#unique()}`
-      await this.#moveDurably(`${COLLECTIONS}/${name}`, trash)
-      await this.#storage.removeDirectory(trash)
+      await this.#storage.removeDirectory(await this.#folders.takeOut(name))
     })
   }
 
@@ -190,12 +184,21 @@ export class Prism implements AsyncDisposable {
   async restore(source: ArchiveSource, options: RestoreOptions = {}): Promise<RestoreReport> {
     this.#assertWritable()
     checkOptions("restore", options, RESTORE_OPTIONS)
+    return await this.#restore(source, options)
+  }
+
+  /** `onPublished` is called in the turn in which the collection became the live one of its name. */
+  async #restore(
+    source: ArchiveSource,
+    options: RestoreOptions,
+    onPublished?: (report: RestoreReport) => Promise<void>,
+  ): Promise<RestoreReport> {
     checkSource(source, options)
     const { mode = "fail" } = options
     const made: string[] = []
     try {
       const { staged, directory, report } = await this.#restoreStaged(source, options, () => {
-        made.push(`${STAGING}/${this.#unique()}`)
+        made.push(this.#folders.stage())
         return made.at(-1) as string
       })
       const { collection: name } = report
@@ -204,19 +207,20 @@ export class Prism implements AsyncDisposable {
       options.signal?.throwIfAborted()
       if (!options.dryRun) {
         await this.#inTurn(name, async () => {
-          if (mode === "merge" && (await this.#exists(name))) {
+          if (mode === "merge" && (await this.#folders.exists(name))) {
             const collection = await this.#opened(name)
             // Another one may have taken the name while the archive was read.
             collection.assertSameSchema(staged.schema)
             await collection.adopt(directory, segments)
             warning = await collection.quotaWarning()
           } else await this.#publish(directory, name, mode === "replace")
+          await onPublished?.(report)
         })
       }
       return warning ? { ...report, warnings: [...report.warnings, warning] } : report
     } finally {
       // What became a collection is not there any more.
-      for (const directory of made) await this.#discard(directory)
+      for (const directory of made) await this.#folders.discard(directory)
     }
   }
 
@@ -241,8 +245,9 @@ export class Prism implements AsyncDisposable {
       tenure: this.#tenure,
       admit: async (name, schema) => {
         checkCollectionName(name)
-        if (!(await this.#exists(name))) return
+        if (!(await this.#folders.exists(name))) return
         if (mode === "fail") throw exists(name, "give another name with --target-collection, or --replace or --merge")
+        this.#assertNotDetaching(name)
         if (mode === "merge") (await this.collection(name)).assertSameSchema(schema)
       },
       stage,
@@ -251,6 +256,119 @@ export class Prism implements AsyncDisposable {
     }
     const restore = archive.format === "portable" ? restorePortable : restoreSnapshot
     return await select(await restore(archive, options, host), options)
+  }
+
+  /** Takes a collection out of service behind an archive of it. Writes are refused with BUSY from now on, those that were
+   *  begun end first and are in the archive; once that is written, the collection is closed, and its data deleted, or kept
+   *  where `listDetached` tells of it. Until then a failure leaves all as it was; a crash, at any time, leaves the
+   *  collection live or detached, whole. COLLECTION_NOT_FOUND; BUSY while it is being detached already. */
+  async detach(name: string, options: DetachOptions): Promise<DetachReport> {
+    this.#assertWritable()
+    checkCollectionName(name)
+    checkOptions("detach", options, DETACH_OPTIONS)
+    const collection = await this.#inTurn(name, async () => {
+      const collection = await this.#opened(name)
+      this.#assertNotDetaching(name)
+      this.#detaching.add(name)
+      return collection
+    })
+    try {
+      // Not in turn: it takes long, and whoever wants to read the collection is not to wait for it.
+      await collection.freeze(() => busy(name))
+      const archive = await options.write(collection)
+      return await this.#inTurn(name, () => this.#takeOutOfService(collection, archive, options))
+    } finally {
+      this.#detaching.delete(name)
+      collection.thaw()
+    }
+  }
+
+  async #takeOutOfService(
+    collection: Collection,
+    archive: ExportReport,
+    { archivePath, deleteData = false }: DetachOptions,
+  ): Promise<DetachReport> {
+    const { name } = collection
+    // Then another one of that name may have been opened, and written to.
+    if (this.#open.get(name) !== collection || collection.isClosed) {
+      throw new PrismError("CLOSED", `collection "${name}" was closed while it was being detached`, {
+        hint: "nothing has changed: detach it again",
+      })
+    }
+    await this.#folders.forgetReplaced(name)
+    if (deleteData) {
+      await this.#unload(name)
+      await this.#folders.discard(await this.#folders.takeOut(name))
+      return { collection: name, archive, data_deleted: true }
+    }
+    const copy = await nextCopy(this.#storage, name)
+    const { document_count, size_bytes } = await collection.stats()
+    await writeRecord(this.#storage, this.#folders.live(name), {
+      detached_at: new Date().toISOString(),
+      document_count,
+      size_bytes,
+      archive: { ...(archivePath === undefined ? {} : { path: archivePath }), file_sha256: archive.file_sha256 },
+    })
+    await this.#unload(name)
+    await this.#folders.takeOut(name, copyPath(copy))
+    return { collection: name, archive, data_deleted: false, copy }
+  }
+
+  /** Brings a collection back from an archive: a restore under a free name. Once it is live, the kept copy of that name
+   *  goes that this very archive was made of; other copies stay. Errors as of `restore`. */
+  async attach(source: ArchiveSource, options: AttachOptions = {}): Promise<AttachReport> {
+    this.#assertWritable()
+    checkOptions("attach", options, ATTACH_OPTIONS)
+    const copies_removed: string[] = []
+    const warnings: string[] = []
+    const report = await this.#restore(source, options, async ({ collection, file_sha256 }) => {
+      try {
+        for (const { name, copy, archive } of await listDetached(this.#storage)) {
+          if (name !== collection || archive?.file_sha256 !== file_sha256) continue
+          await this.#folders.removeFrom(copyPath(copy))
+          copies_removed.push(copy)
+        }
+      } catch (error) {
+        // The collection is live, whatever becomes of the copies.
+        if (!(error instanceof PrismError)) throw error
+        warnings.push(`a kept copy of "${collection}" could not be removed: ${error.message}`)
+      }
+    })
+    return { ...report, warnings: [...report.warnings, ...warnings], copies_removed }
+  }
+
+  /** Puts a kept copy back into service, without an archive. It is opened where it lies first, so that one that is damaged
+   *  stays there. COLLECTION_EXISTS where its name is taken; COLLECTION_NOT_FOUND. */
+  async reattach(name: string, options: ReattachOptions = {}): Promise<Collection> {
+    this.#assertWritable()
+    checkCollectionName(name)
+    checkOptions("reattach", options, ["copy"])
+    return await this.#inTurn(name, async () => {
+      if (await this.#folders.exists(name)) throw exists(name, "detach or delete it first")
+      const copies = await copiesOf(this.#storage, name)
+      const copy = options.copy ?? copies.at(-1)
+      if (copy === undefined || !copies.includes(copy)) throw await this.#noCopy(options.copy ?? name)
+      await (await Collection.openReadOnly(name, this.#context(copyPath(copy), { durable: true }))).close()
+      await this.#folders.putBack(copyPath(copy), name)
+      return await this.#opened(name)
+    })
+  }
+
+  /** Every collection that was detached and kept. */
+  async listDetached(): Promise<DetachedCopy[]> {
+    this.#assertOpen()
+    return await listDetached(this.#storage)
+  }
+
+  /** Deletes a kept copy, by the name that `listDetached` gives it. COLLECTION_NOT_FOUND. */
+  async deleteDetached(copy: string): Promise<void> {
+    this.#assertWritable()
+    const found = (await listDetached(this.#storage)).find((one) => one.copy === copy)
+    if (!found) throw await this.#noCopy(copy)
+    await this.#inTurn(found.name, async () => {
+      if (!(await copiesOf(this.#storage, found.name)).includes(copy)) throw await this.#noCopy(copy)
+      await this.#folders.removeFrom(copyPath(copy))
+    })
   }
 
   /** Checks an archive of any format whole without restoring it. */
@@ -318,24 +436,19 @@ export class Prism implements AsyncDisposable {
   }
 
   async #openToWrite(name: string): Promise<Collection> {
-    if (!(await this.#exists(name))) throw await this.#notFound(name)
-    if (this.#unsure.has(name)) {
-      throw new PrismError("READ_ONLY", `it is not sure that the disk knows collection "${name}"`, {
-        hint: "open the data folder again: then it is known",
-        cause: this.#unsure.get(name),
-      })
-    }
-    return await Collection.open(name, this.#context(`${COLLECTIONS}/${name}`, { durable: true }))
+    if (!(await this.#folders.exists(name))) throw await this.#notFound(name)
+    this.#folders.assertSure(name)
+    return await Collection.open(name, this.#context(this.#folders.live(name), { durable: true }))
   }
 
   /** Opens a collection to be read alone, beside a process that may replace its folder meanwhile: so what looks damaged
    *  is looked at again. */
   async #openBeside(name: string): Promise<Collection> {
     for (let attempt = 1; ; attempt++) {
-      let directory = `${COLLECTIONS}/${name}`
-      if (!(await this.#exists(name))) {
+      let directory = this.#folders.live(name)
+      if (!(await this.#folders.exists(name))) {
         // In the moment of its replacement it is here.
-        directory = `${TRASH}/${REPLACED_PREFIX}${name}`
+        directory = this.#folders.replaced(name)
         if ((await this.#storage.list(directory)).length === 0) throw await this.#notFound(name)
       }
       try {
@@ -364,7 +477,7 @@ export class Prism implements AsyncDisposable {
 
   /** Writes an empty collection into a staging folder. */
   async #stage(schema: Schema): Promise<string> {
-    const directory = `${STAGING}/${this.#unique()}`
+    const directory = this.#folders.stage()
     try {
       await Generations.create(
         { storage: this.#storage, directory, durable: false, tenure: this.#tenure },
@@ -372,76 +485,19 @@ export class Prism implements AsyncDisposable {
       )
       return directory
     } catch (error) {
-      await this.#discard(directory)
+      await this.#folders.discard(directory)
       throw error
     }
   }
 
-  /** Makes a staged collection the live one of that name. Its files are synced already; renames and folders follow. */
+  /** Makes a staged collection the live one of that name. */
   async #publish(staged: string, name: string, replace = false): Promise<void> {
-    const live = `${COLLECTIONS}/${name}`
+    if (await this.#folders.exists(name)) {
+      if (!replace) throw exists(name)
+      this.#assertNotDetaching(name)
+    }
     await this.#unload(name)
-    const there = await this.#exists(name)
-    if (there && !replace) throw exists(name)
-    // A crash between the two renames leaves the old collection in the trash under its name: start-up puts it back.
-    const replaced = `${TRASH}/${REPLACED_PREFIX}${name}`
-    if (there) await this.#forgetReplaced(name)
-    let isRenaming = false
-    try {
-      if (there) await this.#moveDurably(live, replaced)
-      isRenaming = true
-      await this.#storage.rename(staged, live)
-      await this.#storage.syncDirectory(COLLECTIONS)
-    } catch (error) {
-      // Nobody may write to what the next power cut may take away. A rename that failed may have happened all the same.
-      if (isRenaming && (await this.#exists(name).catch(() => true))) {
-        await this.#takeBack(name, live, staged, error)
-      }
-      // Where the old one cannot be put back either, the next start does it; the first error is the one to tell.
-      if (there && !(await this.#exists(name).catch(() => true))) {
-        await this.#moveDurably(replaced, live).catch(() => undefined)
-      }
-      throw error
-    }
-    this.#unsure.delete(name)
-    // The new one is live whatever becomes of the old one: what is left of it goes with the next change.
-    if (there) await removeReplaced(this.#storage, name, this.#unique()).catch(() => undefined)
-  }
-
-  /** Makes a published folder a staged one again. Until that is durable a power cut may bring it back: it stays whole. */
-  async #takeBack(name: string, live: string, staged: string, error: unknown): Promise<void> {
-    try {
-      await this.#storage.rename(live, staged)
-    } catch {
-      this.#unsure.set(name, error)
-      return
-    }
-    try {
-      await this.#storage.syncDirectory(COLLECTIONS)
-    } catch {
-      this.#kept.add(staged)
-    }
-  }
-
-  /** What an earlier replacement could not remove must not come back in place of what goes now. */
-  async #forgetReplaced(name: string): Promise<void> {
-    const trash = await this.#storage.list(TRASH)
-    if (trash.some((entry) => entry.name === REPLACED_PREFIX + name)) {
-      await removeReplaced(this.#storage, name, this.#unique())
-    }
-  }
-
-  /** Moves a folder from the live ones into the trash, or back. A rename changes two folders, and both must know it. */
-  async #moveDurably(from: string, to: string): Promise<void> {
-    await this.#storage.rename(from, to)
-    await this.#storage.syncDirectory(TRASH)
-    await this.#storage.syncDirectory(COLLECTIONS)
-  }
-
-  /** Removes a folder after an error. Where that fails too, the next start removes it; the first error is the one to tell. */
-  async #discard(directory: string): Promise<void> {
-    if (this.#kept.has(directory)) return
-    await this.#storage.removeDirectory(directory).catch(() => undefined)
+    await this.#folders.publish(staged, name)
   }
 
   /** Closes a collection that is about to be removed. Its log is not folded: a full disk must not keep anybody from
@@ -452,21 +508,28 @@ export class Prism implements AsyncDisposable {
     await open?.close({ fold: false }).catch(() => undefined)
   }
 
-  async #exists(name: string): Promise<boolean> {
-    return await hasCollection(this.#storage, name)
-  }
-
   async #notFound(name: string): Promise<PrismError> {
-    const names = await this.collectionNames()
-    const similar = closest(name, names)
-    let hint = "there is none yet: create one, or restore an archive"
-    if (similar) hint = `did you mean "${similar}"?`
-    else if (names.length > 0) hint = `there are: ${names.slice(0, 10).join(", ")}${names.length > 10 ? ", …" : ""}`
+    const isKept = (await copiesOf(this.#storage, name)).length > 0
+    const hint = isKept
+      ? "it was detached and is kept: attach it again"
+      : whichThereAre(name, await this.collectionNames())
     return new PrismError("COLLECTION_NOT_FOUND", `collection "${name}" does not exist`, { place: name, hint })
   }
 
-  #unique(): string {
-    return `${Date.now().toString(36)}-${++this.#stagingNumber}`
+  async #noCopy(name: string): Promise<PrismError> {
+    const copies = await listDetached(this.#storage)
+    return new PrismError("COLLECTION_NOT_FOUND", `no detached collection "${name}" is kept`, {
+      place: name,
+      hint: whichThereAre(
+        name,
+        copies.map(({ copy }) => copy),
+        "none is kept: attach an archive",
+      ),
+    })
+  }
+
+  #assertNotDetaching(name: string): void {
+    if (this.#detaching.has(name)) throw busy(name)
   }
 
   #assertWritable(): void {
@@ -489,37 +552,24 @@ const VERIFY_OPTIONS = ["sizeBytes", "keys", "signal", "onProgress"]
 /** A collection that looks damaged to a reader so many times in a row is damaged. */
 const READ_ATTEMPTS = 3
 
-/** Marks a folder of the trash that is a collection about to be replaced; its name follows. */
-const REPLACED_PREFIX = "replaced."
+const DETACH_OPTIONS = ["write", "archivePath", "deleteData"]
+const ATTACH_OPTIONS = ["target", "format", "keys", "lineBytesMax", "sizeBytes", "signal", "onProgress"]
 
-/** True if the folder is there: one that lost its manifest is damaged, not absent. */
-async function hasCollection(storage: Storage, name: string): Promise<boolean> {
-  return (await storage.list(COLLECTIONS)).some((entry) => entry.kind === "directory" && entry.name === name)
+function busy(name: string): PrismError {
+  return new PrismError("BUSY", `collection "${name}" is being detached`, {
+    place: name,
+    hint: "wait until that is done; it can be searched meanwhile",
+  })
 }
 
-/** Removes a collection whose replacement is live. First it loses the name under which it would be put back, durably:
- *  a part of it, left by a crash, must never come back. */
-async function removeReplaced(storage: Storage, name: string, unique: string): Promise<void> {
-  await storage.rename(`${TRASH}/${REPLACED_PREFIX}${name}`, `${TRASH}/${unique}`)
-  await storage.syncDirectory(TRASH)
-  await storage.removeDirectory(`${TRASH}/${unique}`)
-}
-
-/** Puts back a collection whose replacement did not arrive, then empties staging and trash. */
-async function recoverFolders(storage: Storage): Promise<void> {
-  for (const { name, kind } of await storage.list(TRASH)) {
-    if (kind === "file") continue // not ours, and in nobody's way
-    const collection = name.startsWith(REPLACED_PREFIX) ? name.slice(REPLACED_PREFIX.length) : undefined
-    if (collection === undefined) await storage.removeDirectory(`${TRASH}/${name}`)
-    else if (!(await hasCollection(storage, collection))) {
-      await storage.rename(`${TRASH}/${name}`, `${COLLECTIONS}/${collection}`)
-      await storage.syncDirectory(COLLECTIONS)
-      await storage.syncDirectory(TRASH)
-    } else await removeReplaced(storage, collection, `recovered-${collection}`)
-  }
-  for (const { name, kind } of await storage.list(STAGING)) {
-    if (kind === "directory") await storage.removeDirectory(`${STAGING}/${name}`)
-  }
+function whichThereAre(
+  name: string,
+  names: readonly string[],
+  none = "there is none yet: create one, or restore an archive",
+): string {
+  const similar = closest(name, names)
+  if (similar) return `did you mean "${similar}"?`
+  return names.length > 0 ? `there are: ${names.slice(0, 10).join(", ")}${names.length > 10 ? ", …" : ""}` : none
 }
 
 function exists(name: string, hint = "delete it first, or choose another name"): PrismError {
