@@ -1,7 +1,10 @@
 // Writes docs/cli/prism-cli.md from the built command line: npm run docs:cli
 import { mkdirSync, writeFileSync } from "node:fs"
-import { program } from "../dist/cli/program.js"
-import { renderReference } from "../dist/cli/reference.js"
+
+/** @param {string} name of a module of the build, which need not be there when types are checked */
+const built = (name) => import(new URL(`../dist/${name}`, import.meta.url).href)
+const { program } = await built("cli/program.js")
+const { renderReference } = await built("cli/reference.js")
 
 const folder = new URL("../docs/cli/", import.meta.url)
 mkdirSync(folder, { recursive: true })
