@@ -96,6 +96,11 @@ export interface Files {
     path: string,
     options: { replace: boolean; verify?: (written: RandomAccess) => Promise<void> },
   ): Promise<WritableStream<Uint8Array>>
+  /** Writes bytes durably at the end of a file, which is made where it is missing (mode 0600, folders too). One call at a
+   *  time for a file. */
+  append(path: string, bytes: Uint8Array): Promise<void>
+  /** Gives a file another name, in place of the file that may have it. */
+  rename(from: string, to: string): Promise<void>
 }
 
 /** The process as the command line sees it. */

@@ -1,11 +1,24 @@
-import { ERROR_CODES, PrismError } from "../base/errors.ts"
+import { encodeUtf8 } from "../base/bytes.ts"
+import { ERROR_CODES, type ErrorCode, PrismError } from "../base/errors.ts"
 import { stringifyJson } from "../base/json.ts"
-
-const JSON_TYPE = { "content-type": "application/json; charset=utf-8" }
 
 /** A JSON answer; long integers are exact. */
 export function jsonAnswer(value: unknown, status = 200, headers: Record<string, string> = {}): Response {
-  return new Response(stringifyJson(value), { status, headers: { ...JSON_TYPE, ...headers } })
+  return textAnswer(stringifyJson(value), "application/json; charset=utf-8", status, headers)
+}
+
+/** An answer that is known whole. */
+export function textAnswer(
+  text: string,
+  mediaType: string,
+  status = 200,
+  headers: Record<string, string> = {},
+): Response {
+  const bytes = encodeUtf8(text)
+  return new Response(bytes as Uint8Array<ArrayBuffer>, {
+    status,
+    headers: { "content-type": mediaType, "content-length": String(bytes.length), ...headers },
+  })
 }
 
 /** What an error says to a client. Of a bug it says nothing that may be secret: the log has it. */
@@ -27,7 +40,16 @@ export function errorMembers(error: unknown): { status: number; error: Record<st
   }
 }
 
+/** What HTTP wants to hear besides the status (RFC 9110 §10.2.3, §11.6.1, §15.5.9). */
+const ERROR_HEADERS: Partial<Record<ErrorCode, Record<string, string>>> = {
+  UNAUTHORIZED: { "www-authenticate": 'Bearer realm="prism"' },
+  TOO_MANY_REQUESTS: { "retry-after": "1" },
+  UNAVAILABLE: { "retry-after": "1" },
+  REQUEST_TIMEOUT: { connection: "close" },
+}
+
 export function errorAnswer(error: unknown, headers: Record<string, string> = {}): Response {
   const { status, error: members } = errorMembers(error)
-  return jsonAnswer({ error: members }, status, headers)
+  const ofCode = error instanceof PrismError ? ERROR_HEADERS[error.code] : undefined
+  return jsonAnswer({ error: members }, status, { ...ofCode, ...headers })
 }

@@ -1,50 +1,318 @@
 // The HTTP interface as one function from a request to an answer. It never listens: a runtime does that.
 import { Hono } from "hono"
-import { PrismError } from "../base/errors.ts"
+import { cors } from "hono/cors"
+import { ERROR_CODES, PrismError } from "../base/errors.ts"
 import { errorAnswer, jsonAnswer } from "./answers.ts"
-import { ANYBODY, assertMay } from "./caller.ts"
+import { Authenticator, assertNoKeyInUrl, needsKey, type Peer } from "./authenticator.ts"
+import { assertMay, assertMaySomewhere, type Caller, NOBODY } from "./caller.ts"
 import { checkBody, checkParameters } from "./check-request.ts"
-import { OPERATIONS, type Operation, type OperationId } from "./contract.ts"
+import { OPERATIONS, type Operation, type OperationId, type Permission } from "./contract.ts"
+import { countedBody } from "./counted-body.ts"
+import { assertFromHere } from "./guard.ts"
 import { handlers } from "./handlers/handlers.ts"
+import { RateLimit } from "./rate-limit.ts"
+import { limitBody } from "./request-body.ts"
+import { collectionIn, collectionsIn } from "./scope.ts"
 import type { Call, Handler, Service } from "./service.ts"
 
-/** Answers requests of the contract with what `service` has. */
-export function createApp(service: Service): { fetch(request: Request): Promise<Response> } {
-  const app = new Hono()
-  for (const [id, operation] of Object.entries(OPERATIONS) as [OperationId, Operation][]) {
-    const handler = handlers[id] as Handler<OperationId> | undefined
-    if (handler === undefined) continue
-    app.on(operation.method, operation.path.replace(/\{(\w+)\}/g, ":$1"), async (context) => {
-      const path = context.req.param() as Record<string, string>
-      return await answer(id, operation, handler, context.req.raw, path, service)
-    })
-  }
-  app.notFound(({ req }) =>
-    errorAnswer(
-      new PrismError("ROUTE_NOT_FOUND", `there is no ${req.method} ${req.path}`, {
-        hint: "see /docs for what there is",
-      }),
-    ),
-  )
-  app.onError((error) => errorAnswer(error))
-  return { fetch: async (request) => await app.fetch(request) }
+export interface App {
+  /** Answers a request of the contract; rejects never. `peer` is missing where the runtime does not know it. */
+  fetch(request: Request, peer?: Peer): Promise<Response>
+  /** From now on work is refused with 503, only questions about the server itself are answered. Resolves when the last
+   *  answer is out. */
+  drain(): Promise<void>
 }
 
-async function answer(
-  id: OperationId,
-  operation: Operation,
-  handler: Handler<OperationId>,
-  request: Request,
-  path: Record<string, string>,
-  service: Service,
-): Promise<Response> {
-  const caller = ANYBODY
-  const { query } = checkParameters(operation, request, path)
-  if (operation.scope === undefined || operation.scope === "path") {
-    assertMay(caller, operation.permission, path["collection"])
+/** A request on its way, and what is known of it so far. */
+interface Exchange {
+  readonly id: string
+  readonly peer: Peer | undefined
+  readonly startedMs: number
+  caller: Caller
+  operation?: OperationId
+  collection?: string | undefined
+  error?: unknown
+  /** Whether its start is in the audit log. */
+  isAudited?: true
+  /** Whether it is one of those that may run at the same time. */
+  isCounted?: true
+}
+
+const METHODS = ["GET", "POST", "PUT", "DELETE"] as const
+const EXPOSED_HEADERS = ["X-Request-Id", "Retry-After", "Content-Disposition"]
+const ALLOWED_HEADERS = ["Authorization", "X-API-Key", "Content-Type", "X-Request-Id", "Prism-Key", "Prism-Passphrase"]
+
+/** Answers requests with what `service` has. */
+export function createApp(service: Service): App {
+  return new HttpApp(service)
+}
+
+class HttpApp implements App {
+  readonly #service: Service
+  readonly #router: Hono<{ Bindings: Exchange }>
+  readonly #authenticator: Authenticator
+  readonly #rateLimit: RateLimit
+  /** Requests that work. */
+  #running = 0
+  /** Undefined while the server takes work. */
+  #drained: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
+
+  constructor(service: Service) {
+    const { config, clock, localToken, runtime } = service
+    this.#service = service
+    this.#authenticator = new Authenticator(config.apiKeys, localToken, runtime.createSha256)
+    this.#rateLimit = new RateLimit(config.limits.requestsPerSecond, clock.monotonicMs)
+    this.#router = this.#createRouter()
   }
-  const body = await checkBody(operation, request)
-  const call = { path, query, body, request, caller, signal: request.signal, onProgress: () => {} }
-  const value = await handler(call as unknown as Call<typeof id>, service)
-  return value instanceof Response ? value : jsonAnswer(value, operation.status)
+
+  async fetch(request: Request, peer?: Peer): Promise<Response> {
+    const { clock, metrics } = this.#service
+    metrics.began()
+    const exchange: Exchange = { id: requestIdOf(request), peer, startedMs: clock.monotonicMs(), caller: NOBODY }
+    const response = await this.#audited(exchange, await this.#router.fetch(request, exchange))
+    return this.#sent(request, response, exchange)
+  }
+
+  drain(): Promise<void> {
+    if (this.#drained === undefined) {
+      let resolve = () => {}
+      const promise = new Promise<void>((done) => {
+        resolve = done
+      })
+      this.#drained = { promise, resolve }
+      if (this.#running === 0) resolve()
+    }
+    return this.#drained.promise
+  }
+
+  #createRouter(): Hono<{ Bindings: Exchange }> {
+    const { allowedOrigins, limits } = this.#service.config
+    const router = new Hono<{ Bindings: Exchange }>()
+    router.use(async ({ req }, next) => {
+      assertHeadersFit(req.raw, limits.headerBytes)
+      assertNoKeyInUrl(new URL(req.url))
+      if (this.#authenticator.isOpen) assertFromHere(req.raw, allowedOrigins)
+      await next()
+    })
+    const answerOrigin = cors({
+      origin: [...allowedOrigins],
+      allowMethods: [...METHODS],
+      allowHeaders: ALLOWED_HEADERS,
+      exposeHeaders: EXPOSED_HEADERS,
+      maxAge: 600,
+    })
+    router.use(async (context, next) => {
+      const isAllowed = allowedOrigins.includes(context.req.header("origin") ?? "")
+      return await (isAllowed ? answerOrigin(context, next) : next())
+    })
+    const methodsOf = new Map<string, string[]>()
+    for (const [id, operation] of Object.entries(OPERATIONS) as [OperationId, Operation][]) {
+      const handler = handlers[id] as Handler<OperationId> | undefined
+      if (handler === undefined) continue
+      const path = operation.path.replace(/\{(\w+)\}/g, ":$1")
+      methodsOf.set(path, [...(methodsOf.get(path) ?? []), operation.method])
+      router.on(operation.method, path, async ({ req, env }) => {
+        env.operation = id
+        return await this.#answer(operation, handler, req.raw, req.param() as Record<string, string>, env)
+      })
+    }
+    for (const [path, methods] of methodsOf) {
+      const allow = [...methods, ...(methods.includes("GET") ? ["HEAD"] : [])].join(", ")
+      router.all(path, ({ req, env }) => {
+        env.error = new PrismError("METHOD_NOT_ALLOWED", `${req.path} takes no ${req.method}`, {
+          hint: `it takes ${allow}`,
+        })
+        return errorAnswer(env.error, { allow })
+      })
+    }
+    router.notFound(({ req, env }) => {
+      env.error = new PrismError("ROUTE_NOT_FOUND", `there is no ${req.method} ${req.path}`, {
+        hint: "see /docs for what there is",
+      })
+      return errorAnswer(env.error)
+    })
+    router.onError((error, { req, env }) => {
+      const isGone = req.raw.signal.aborted && !(error instanceof PrismError)
+      env.error = isGone ? new PrismError("INTERRUPTED", "the client has gone", { cause: error }) : error
+      return errorAnswer(env.error)
+    })
+    return router
+  }
+
+  async #answer(
+    operation: Operation,
+    handler: Handler<OperationId>,
+    request: Request,
+    path: Record<string, string>,
+    exchange: Exchange,
+  ): Promise<Response> {
+    const { config, clock } = this.#service
+    this.#begin(operation, exchange)
+    const caller = this.#identify(operation, request, exchange)
+    const { permission, scope } = operation
+    if (scope === undefined || scope === "path") this.#authorize(exchange, permission, [collectionIn(path)])
+    else assertMaySomewhere(caller, permission)
+    const { query } = checkParameters(operation, request, path)
+    const limited = limitBody(operation, request, config.limits, clock)
+    const body = await checkBody(operation, limited)
+    if (typeof scope === "object") this.#authorize(exchange, permission, collectionsIn(body, scope.body))
+    if (permission === "admin" || permission === "delete") await this.#auditStart(exchange)
+    const call = { path, query, body, request: limited, caller, signal: request.signal, onProgress: () => {} }
+    const value = await handler(call as unknown as Call<OperationId>, this.#service)
+    if (!(value instanceof Response)) return jsonAnswer(value, operation.status)
+    if (request.method !== "HEAD") return value
+    await value.body?.cancel()
+    return new Response(null, value)
+  }
+
+  /** @throws PrismError UNAVAILABLE */
+  #begin(operation: Operation, exchange: Exchange): void {
+    if (this.#drained && (operation.tag !== "Server" || exchange.operation === "ready")) {
+      throw new PrismError("UNAVAILABLE", "the server is about to end", { hint: "ask again when it is back" })
+    }
+    if (operation.tag === "Server") return
+    const { concurrentRequests } = this.#service.config.limits
+    if (this.#running >= concurrentRequests) {
+      throw new PrismError("UNAVAILABLE", `${concurrentRequests} requests are at work already`, {
+        hint: "wait a second, then ask again",
+      })
+    }
+    this.#running++
+    exchange.isCounted = true
+  }
+
+  /** @throws PrismError UNAUTHORIZED, INVALID_REQUEST, TOO_MANY_REQUESTS */
+  #identify({ permission }: Operation, request: Request, exchange: Exchange): Caller {
+    const { peer } = exchange
+    if (permission === "public") return NOBODY
+    try {
+      exchange.caller = this.#authenticator.identify(request, peer)
+    } catch (error) {
+      // Guesses at keys are counted too.
+      this.#rateLimit.take(`peer ${peer?.address}`)
+      throw error
+    }
+    const { name, hasKey } = exchange.caller
+    this.#rateLimit.take(hasKey ? `key ${name}` : `peer ${peer?.address}`)
+    if (exchange.caller === NOBODY) throw needsKey()
+    return exchange.caller
+  }
+
+  /** `collections`: undefined stands for all. @throws PrismError FORBIDDEN */
+  #authorize(exchange: Exchange, permission: Permission, collections: readonly (string | undefined)[]): void {
+    exchange.collection = collections.length === 1 ? collections[0] : undefined
+    for (const collection of collections) assertMay(exchange.caller, permission, collection)
+  }
+
+  /** Nothing is done whose start cannot be written down. @throws PrismError UNAVAILABLE */
+  async #auditStart(exchange: Exchange): Promise<void> {
+    const { audit } = this.#service
+    try {
+      await audit({ ...this.#auditMembers(exchange), outcome: "started" })
+      exchange.isAudited = true
+    } catch (cause) {
+      throw new PrismError("UNAVAILABLE", "the audit log cannot be written, and what is not in it is not done", {
+        hint: "the server's log says why",
+        cause,
+      })
+    }
+  }
+
+  /** What came of what the audit log has the start of; and who was turned away. */
+  async #audited(exchange: Exchange, response: Response): Promise<Response> {
+    const { audit, log, clock } = this.#service
+    const { status } = response
+    const isRefused = status === 401 || status === 403
+    if (!exchange.isAudited && !isRefused) return response
+    const outcome = status < 400 ? "done" : isRefused ? "refused" : "failed"
+    try {
+      await audit({ ...this.#auditMembers(exchange), outcome, status, ...codeOf(exchange.error) })
+    } catch (error) {
+      // It is done, or refused; that cannot be changed any more.
+      log.failure(clock.now().toISOString(), exchange.id, error)
+    }
+    return response
+  }
+
+  #auditMembers({ id, caller, peer, operation, collection }: Exchange) {
+    const time = this.#service.clock.now().toISOString()
+    return {
+      time,
+      request_id: id,
+      key: caller.name,
+      peer: peer?.address ?? null,
+      operation: operation ?? null,
+      collection: collection ?? null,
+    }
+  }
+
+  /** The answer as it goes out; what is to be done when its last byte has gone is tied to it. */
+  #sent(request: Request, response: Response, exchange: Exchange): Response {
+    const { headers, status } = response
+    headers.set("x-request-id", exchange.id)
+    headers.set("x-content-type-options", "nosniff")
+    if (!headers.has("cache-control")) headers.set("cache-control", "no-store")
+    if (this.#drained) headers.set("connection", "close")
+    const declared = headers.get("content-length")
+    if (request.method === "HEAD" || response.body === null || declared !== null) {
+      this.#ended(request, status, request.method === "HEAD" ? 0 : Number(declared), exchange)
+      return response
+    }
+    const body = countedBody(response.body as ReadableStream<Uint8Array>, (bytes, error) => {
+      exchange.error ??= error
+      this.#ended(request, status, bytes, exchange, error !== undefined)
+    })
+    return new Response(body, { status, headers })
+  }
+
+  #ended({ method }: Request, status: number, bytes: number, exchange: Exchange, isCutOff = false): void {
+    const { clock, log, metrics } = this.#service
+    const { id, operation, caller, peer, startedMs, error } = exchange
+    const time = clock.now().toISOString()
+    const ms = clock.monotonicMs() - startedMs
+    const route = operation === undefined ? undefined : OPERATIONS[operation].path
+    const known = [...METHODS, "HEAD", "OPTIONS"].includes(method) ? method : "OTHER"
+    metrics.ended(known, route ?? "none", status, ms / 1000)
+    if (error !== undefined && isOurs(error)) log.failure(time, id, error)
+    log.access({
+      time,
+      request_id: id,
+      method: known,
+      route: route ?? null,
+      status,
+      duration_ms: Math.round(ms * 100) / 100,
+      bytes,
+      key: caller.name,
+      peer: peer?.address ?? null,
+      ...codeOf(error),
+      ...(isCutOff && { cut_off: true }),
+    })
+    if (exchange.isCounted) this.#running--
+    if (this.#running === 0) this.#drained?.resolve()
+  }
+}
+
+/** A client's own id, where it can stand in a log; else a new one. */
+function requestIdOf(request: Request): string {
+  const given = request.headers.get("x-request-id") ?? ""
+  return /^[\w.:-]{1,128}$/.test(given) ? given : crypto.randomUUID()
+}
+
+/** @throws PrismError HEADERS_TOO_LARGE */
+function assertHeadersFit(request: Request, bytesMax: number): void {
+  let bytes = request.url.length
+  for (const [name, value] of request.headers) bytes += name.length + value.length
+  if (bytes <= bytesMax) return
+  throw new PrismError("HEADERS_TOO_LARGE", `the URL and the headers are over ${bytesMax} bytes together`)
+}
+
+function codeOf(error: unknown): { code?: string } {
+  if (error === undefined) return {}
+  return { code: error instanceof PrismError ? error.code : "INTERNAL" }
+}
+
+/** Whether whoever runs the server should know of it: a bug, or a disk that fails. */
+function isOurs(error: unknown): boolean {
+  if (!(error instanceof PrismError)) return true
+  return ERROR_CODES[error.code].status >= 500 && (error.code !== "UNAVAILABLE" || error.cause !== undefined)
 }

@@ -7,9 +7,6 @@ import { chunksOf } from "../base/streams.ts"
 import { collectionName, type Operation } from "./contract.ts"
 import { shapeProblems } from "./shape-problems.ts"
 
-/** Bytes of a body that is parsed whole. What may be larger is streamed. */
-export const BODY_BYTES_MAX = 16 * 1024 * 1024
-
 /** Path and query. @throws PrismError INVALID_NAME, INVALID_REQUEST */
 export function checkParameters(
   operation: Operation,
@@ -30,35 +27,26 @@ export function checkParameters(
     if (Object.hasOwn(given, name)) throw new PrismError("INVALID_REQUEST", `"${name}" stands twice in the query`)
     given[name] = value
   }
-  return { query: checked(operation.query ?? NO_QUERY, given, "INVALID_REQUEST", "the query") }
+  return { query: checked(operation.query ?? NOTHING, given, "INVALID_REQUEST", "the query") }
 }
 
-const NO_QUERY = z.strictObject({})
+const NOTHING = z.strictObject({})
 
-/** The body where it is JSON; undefined where the operation takes none, or reads it itself.
+/** The body where it is JSON; undefined where the operation reads it itself. One that takes none takes `{}` too.
  *  @throws PrismError INVALID_JSON, LIMIT_EXCEEDED, INVALID_BODY with each problem */
 export async function checkBody(operation: Operation, request: Request): Promise<unknown> {
-  const { body: shape } = operation
-  if (shape === undefined || typeof shape === "string") return undefined
+  if (typeof operation.body === "string" || operation.method === "GET") return undefined
+  const shape = operation.body ?? NOTHING
   const text = await readText(request)
   const value = text.trim() === "" ? {} : parseJson(text, { code: "INVALID_JSON", place: "the body" })
   return checked(shape, value, "INVALID_BODY", "the body")
 }
 
 /** A whole body of text. @throws PrismError LIMIT_EXCEEDED, INVALID_JSON where it is no UTF-8 */
-export async function readText(request: Request, bytesMax = BODY_BYTES_MAX): Promise<string> {
+export async function readText(request: Request): Promise<string> {
   if (request.body === null) return ""
   const parts: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of chunksOf(request.body as ReadableStream<Uint8Array>)) {
-    length += chunk.length
-    if (length > bytesMax) {
-      throw new PrismError("LIMIT_EXCEEDED", `the body is over ${bytesMax} bytes`, {
-        hint: "send documents as application/x-ndjson: that streams",
-      })
-    }
-    parts.push(chunk)
-  }
+  for await (const chunk of chunksOf(request.body as ReadableStream<Uint8Array>)) parts.push(chunk)
   const text = tryDecodeUtf8(concatBytes(parts))
   if (text === undefined) throw new PrismError("INVALID_JSON", "the body is not UTF-8")
   return text

@@ -13,8 +13,10 @@ export interface Operation {
   /** With parameters as OpenAPI spells them: `/collections/{collection}/search`. */
   readonly path: string
   readonly permission: Permission
-  /** Where the collection stands that the permission is about; without it the permission is about all of them. */
-  readonly scope?: "path" | "body" | "answer"
+  /** Where the collection stands that the permission is about: as `collection` in the path; at this place of the body, such
+   *  as `searches[].collection`; or nowhere, because the answer holds what its asker may see. Without a scope, and where
+   *  the body names no collection, the permission is about all of them. */
+  readonly scope?: "path" | "answer" | { readonly body: string }
   readonly tag: "Collections" | "Documents" | "Search" | "Graph" | "Archives" | "Jobs" | "Server"
   readonly summary: string
   readonly description?: string
@@ -376,7 +378,7 @@ export const OPERATIONS = {
     method: "POST",
     path: "/_msearch",
     permission: "read",
-    scope: "body",
+    scope: { body: "searches[].collection" },
     tag: "Search",
     summary: "Several searches at once, each answered by itself",
     body: z.strictObject({
@@ -394,7 +396,7 @@ export const OPERATIONS = {
     method: "POST",
     path: "/_admin/export",
     permission: "admin",
-    scope: "body",
+    scope: { body: "collection" },
     tag: "Archives",
     summary: "Writes an archive of a collection to a file of the server",
     body: z.strictObject({
@@ -421,7 +423,7 @@ export const OPERATIONS = {
     method: "POST",
     path: "/_admin/import",
     permission: "admin",
-    scope: "body",
+    scope: { body: "target_collection" },
     tag: "Archives",
     summary: "Restores a collection from an archive on the server",
     body: z.strictObject({
@@ -455,7 +457,7 @@ export const OPERATIONS = {
     method: "POST",
     path: "/_admin/export/encrypted",
     permission: "admin",
-    scope: "body",
+    scope: { body: "collection" },
     tag: "Archives",
     summary: "Writes an encrypted archive of a collection to a file of the server",
     body: z.strictObject({
@@ -481,7 +483,7 @@ export const OPERATIONS = {
     method: "POST",
     path: "/_admin/import/encrypted",
     permission: "admin",
-    scope: "body",
+    scope: { body: "target_collection" },
     tag: "Archives",
     summary: "Restores a collection from an encrypted archive on the server",
     body: z.strictObject({
@@ -528,7 +530,7 @@ export const OPERATIONS = {
     method: "POST",
     path: "/_admin/collections/attach",
     permission: "admin",
-    scope: "body",
+    scope: { body: "target_collection" },
     tag: "Archives",
     summary: "Brings a collection back, from an archive or from what a detach kept",
     description: "Without `source`, `target_collection` names a detached collection whose kept data is loaded again.",

@@ -2,17 +2,30 @@
 import type { Prism } from "../collection/prism.ts"
 import type { Progress } from "../collection/progress.ts"
 import type { Runtime } from "../runtime.ts"
+import type { Audit } from "./audit.ts"
 import type { Caller } from "./caller.ts"
+import type { ApiClock } from "./clock.ts"
+import type { ServerConfig } from "./config.ts"
 import type { AnswerOf, BodyOf, OperationId, PathParameters, QueryOf } from "./contract.ts"
+import type { Log } from "./log.ts"
+import type { Metrics } from "./metrics.ts"
 
 /** What the HTTP interface needs of a runtime. */
-export type ApiRuntime = Pick<Runtime, "name" | "version" | "createSha256"> & Partial<Pick<Runtime, "files">>
+export type ApiRuntime = Pick<Runtime, "name" | "version" | "createSha256"> &
+  Partial<Pick<Runtime, "files">> & { readonly terminal?: Pick<Runtime["terminal"], "peakMemoryBytes"> }
 
 export interface Service {
   readonly prism: Prism
   readonly runtime: ApiRuntime
   /** Seconds since the server began. */
   readonly uptime: () => number
+  readonly config: ServerConfig
+  readonly clock: ApiClock
+  readonly log: Log
+  readonly audit: Audit
+  readonly metrics: Metrics
+  /** What a process of this machine shows that has read it in the lock of the data directory. */
+  readonly localToken?: string
 }
 
 /** One request, checked against the contract. */

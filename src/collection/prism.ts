@@ -137,6 +137,11 @@ export class Prism implements AsyncDisposable {
     return await this.#folders.names()
   }
 
+  /** Collections that are open now, by name. */
+  get openCollections(): readonly Collection[] {
+    return [...this.#open.values()].filter(({ isClosed }) => !isClosed).sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
   /** Every collection. One that cannot be opened is told with its error, and keeps nobody from the others. */
   async listCollections(): Promise<CollectionSummary[]> {
     const summaries: CollectionSummary[] = []

@@ -58,7 +58,31 @@ export function localFiles(disk: Disk): Files {
       }),
 
     write: (path, options) => writeFile(disk, path, options),
+
+    append: (path, bytes) => attempt("write", path, () => appendFile(disk, path, bytes)),
+
+    rename: (from, to) =>
+      attempt("rename", from, async () => {
+        const target = disk.resolve(to)
+        await disk.rename(disk.resolve(from), target)
+        await disk.syncDirectory(disk.parent(target))
+      }),
   }
+}
+
+async function appendFile(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+  const target = disk.resolve(path)
+  const folder = disk.parent(target)
+  const found = await disk.stat(target)
+  if (found && found.kind !== "file") throw isFolder("write", path)
+  if (!found) await makeDirectories(disk, folder)
+  const writer = found ? await disk.openAppend(target, found.size) : await disk.createExclusive(target)
+  try {
+    await writer.writeDurably(bytes)
+  } finally {
+    await writer.close()
+  }
+  if (!found) await disk.syncDirectory(folder)
 }
 
 async function writeFile(

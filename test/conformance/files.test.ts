@@ -239,3 +239,18 @@ test("SHA-256 gives the digests of FIPS 180-4, in any pieces", async () => {
     "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
   )
 })
+
+test("append makes a file for its owner alone, then writes on; rename takes the place of another", async () => {
+  await using folder = await temporaryFolder()
+  const path = system.path(folder.path, "logs/audit")
+  await files.append(path, bytes("one\n"))
+  await files.append(path, bytes("two\n"))
+  expect(await system.read(path)).toBe("one\ntwo\n")
+  expect(await system.mode(path)).toBe(0o600)
+  await system.write(`${path}.1`, "old")
+  await files.rename(path, `${path}.1`)
+  expect(await system.list(system.path(folder.path, "logs"))).toEqual(["audit.1"])
+  expect(await system.read(`${path}.1`)).toBe("one\ntwo\n")
+  expect(await refusalCode(files.append(folder.path, bytes("x")))).toBe("IO_ERROR")
+  expect(await refusalCode(files.rename(path, `${path}.2`))).toBe("FILE_NOT_FOUND")
+})

@@ -135,6 +135,15 @@ export class FakeRuntime implements Runtime {
       return { size: access.size, read, [Symbol.asyncDispose]: async () => {} }
     },
     freeBytes: async () => this.bytesFree,
+    append: async (path, bytes) => {
+      this.fileBytes.set(path, concatBytes([this.fileBytes.get(path) ?? new Uint8Array(), bytes]))
+    },
+    rename: async (from, to) => {
+      const bytes = this.fileBytes.get(from)
+      if (bytes === undefined) throw new PrismError("FILE_NOT_FOUND", `there is no file ${from}`, { place: from })
+      this.fileBytes.delete(from)
+      this.fileBytes.set(to, bytes)
+    },
     write: async (path, { replace, verify }) => {
       const check = () => {
         if (!replace && this.fileBytes.has(path)) throw new PrismError("FILE_EXISTS", `${path} exists`, { place: path })

@@ -7,6 +7,7 @@ import { DOCUMENT_BYTES_MAX, type DocumentInput, parseDocumentLine } from "../..
 import { readLines } from "../../formats/lines.ts"
 import { jsonAnswer } from "../answers.ts"
 import { readText } from "../check-request.ts"
+import { isJsonLines } from "../request-body.ts"
 import type { Handlers } from "../service.ts"
 
 /** Lines that are added together: their commit shares one sync. */
@@ -60,10 +61,6 @@ async function* linesOf(collection: Collection): AsyncGenerator<Uint8Array> {
     yield line
     yield LINE_END
   }
-}
-
-function isJsonLines(request: Request): boolean {
-  return /^application\/(x-ndjson|jsonl|x-jsonlines)\b/.test(request.headers.get("content-type") ?? "")
 }
 
 /** A list of documents, or an object with the list as `documents`. */

@@ -1,18 +1,20 @@
 import { PrismError } from "../../base/errors.ts"
 import { errorMembers } from "../answers.ts"
-import { assertMay } from "../caller.ts"
 import type { Handlers } from "../service.ts"
 
 /** Questions to collections. */
 export const searchHandlers: Handlers<"search" | "multiSearch"> = {
-  search: async ({ path, body }, { prism }) => await (await prism.collection(path.collection)).search(body),
+  search: async ({ path, body }, { prism, metrics }) => {
+    metrics.searched(1)
+    return await (await prism.collection(path.collection)).search(body)
+  },
 
-  multiSearch: async ({ body, caller, signal }, { prism }) => {
+  multiSearch: async ({ body, signal }, { prism, metrics }) => {
+    metrics.searched(body.searches.length)
     const responses = []
     for (const { collection, ...search } of body.searches) {
       signal.throwIfAborted()
       try {
-        assertMay(caller, "read", collection)
         responses.push(await (await prism.collection(collection)).search(search))
       } catch (error) {
         if (!(error instanceof PrismError)) throw error

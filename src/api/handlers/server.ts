@@ -1,13 +1,20 @@
 import { VERSION } from "../../base/version.ts"
+import { textAnswer } from "../answers.ts"
+import { OPERATIONS } from "../contract.ts"
+import { serverFigures } from "../server-figures.ts"
 import type { Handlers } from "../service.ts"
 
 /** The server itself. */
-export const serverHandlers: Handlers<"health" | "ready"> = {
+export const serverHandlers: Handlers<"health" | "ready" | "metrics"> = {
   health: async (_, { prism, uptime }) => ({
     status: "ok",
     version: VERSION,
     collections: (await prism.collectionNames()).length,
     uptime_secs: uptime(),
   }),
+
   ready: async () => ({ status: "ready" }),
+
+  metrics: async (_, service) =>
+    textAnswer(service.metrics.render(await serverFigures(service)), OPERATIONS.metrics.answer.mediaType),
 }

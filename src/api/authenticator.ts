@@ -1,0 +1,91 @@
+import { PrismError } from "../base/errors.ts"
+import type { Sha256 } from "../runtime.ts"
+import { hashApiKey, holdsApiKey } from "./api-key.ts"
+import { ANYBODY, type Caller, callerOf, LOCK_READER, NOBODY } from "./caller.ts"
+import type { ApiKey } from "./config.ts"
+
+/** The other end of a connection. */
+export interface Peer {
+  readonly address: string
+  readonly isLoopback: boolean
+}
+
+/** Finds out whose key a request carries. */
+export class Authenticator {
+  readonly #createSha256: () => Sha256
+  readonly #callers: readonly { readonly hash: string; readonly caller: Caller }[]
+  readonly #localHash: string | undefined
+
+  /** `localToken`: what a process shows that has read it in the lock of the data directory. */
+  constructor(keys: readonly ApiKey[], localToken: string | undefined, createSha256: () => Sha256) {
+    this.#createSha256 = createSha256
+    this.#callers = keys.map((key) => ({ hash: key.hash, caller: callerOf(key) }))
+    this.#localHash = localToken === undefined ? undefined : hashApiKey(localToken, createSha256)
+  }
+
+  /** Whether anybody may do anything. */
+  get isOpen(): boolean {
+    return this.#callers.length === 0
+  }
+
+  /** NOBODY where there is no key. @throws PrismError UNAUTHORIZED, INVALID_REQUEST */
+  identify(request: Request, peer: Peer | undefined): Caller {
+    if (this.isOpen) return ANYBODY
+    const key = keyOf(request.headers)
+    if (key === undefined) return NOBODY
+    const hash = hashApiKey(key, this.#createSha256)
+    let found: Caller | undefined
+    // All are compared, each to its end: how long it takes tells nothing about any.
+    for (const { hash: known, caller } of this.#callers) if (isSame(hash, known)) found = caller
+    if (this.#localHash !== undefined && peer?.isLoopback && isSame(hash, this.#localHash)) found = LOCK_READER
+    if (found) return found
+    throw new PrismError("UNAUTHORIZED", "this API key is not known here", {
+      hint: "its hash must stand under api_keys in prism.toml",
+    })
+  }
+}
+
+export function needsKey(): PrismError {
+  return new PrismError("UNAUTHORIZED", "this needs an API key", {
+    hint: "send it as Authorization: Bearer KEY, or as X-API-Key: KEY",
+  })
+}
+
+function keyOf(headers: Headers): string | undefined {
+  const authorization = headers.get("authorization")
+  const bearer = authorization === null ? undefined : /^bearer +(\S+) *$/i.exec(authorization)?.[1]
+  if (authorization !== null && bearer === undefined) {
+    throw new PrismError("UNAUTHORIZED", "the Authorization header holds no bearer token", {
+      hint: "send Authorization: Bearer KEY",
+    })
+  }
+  const plain = headers.get("x-api-key") ?? undefined
+  if (bearer !== undefined && plain !== undefined && bearer !== plain) {
+    throw new PrismError("INVALID_REQUEST", "Authorization and X-API-Key hold two different keys", {
+      hint: "send one of them",
+    })
+  }
+  return bearer ?? plain
+}
+
+const KEY_PARAMETERS = /^(x-?)?(api-?_?key|key|token|access-?_?token|auth(orization)?)$/i
+
+/** URLs stand in logs, histories and the Referer of pages. @throws PrismError INVALID_REQUEST, which does not hold the key */
+export function assertNoKeyInUrl(url: URL): void {
+  const isSuspect = [...url.searchParams].some(([name]) => KEY_PARAMETERS.test(name))
+  if (!isSuspect && !holdsApiKey(url.href)) return
+  throw new PrismError(
+    "INVALID_REQUEST",
+    "the URL holds a key: it may have been logged on its way, so change that key",
+    {
+      hint: "send a key as Authorization: Bearer KEY, or as X-API-Key: KEY",
+    },
+  )
+}
+
+/** Of two hashes; takes as long whichever character differs. */
+function isSame(a: string, b: string): boolean {
+  let difference = a.length ^ b.length
+  for (let i = 0; i < a.length; i++) difference |= a.charCodeAt(i) ^ b.charCodeAt(i)
+  return difference === 0
+}

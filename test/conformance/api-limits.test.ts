@@ -1,0 +1,274 @@
+// Limits of bodies, headers, time, concurrency and rate, by a clock that the tests move.
+import { describe, expect, test } from "vitest"
+import { encodeUtf8 } from "../../src/base/bytes.ts"
+import { refusedWith, type TestApi, testApi } from "../support/api.ts"
+
+const SCHEMA = { backends: { text: { fields: [{ name: "title", type: "text", stored: true, indexed: true }] } } }
+const JSON_TYPE = { "content-type": "application/json" }
+
+async function apiWith(limits: NonNullable<Parameters<typeof testApi>[0]>["limits"]): Promise<TestApi> {
+  const api = await testApi({ limits: limits! })
+  expect((await api.send("PUT", "/collections/a", SCHEMA)).status).toBe(201)
+  return api
+}
+
+/** A body that a client sends piece by piece. */
+class SlowBody {
+  readonly stream: ReadableStream<Uint8Array>
+  cancelled = false
+  #controller!: ReadableStreamDefaultController<Uint8Array>
+  #isAwaited = false
+  #onAwaited = () => {}
+
+  constructor() {
+    this.stream = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => void (this.#controller = controller),
+        pull: () => {
+          this.#isAwaited = true
+          this.#onAwaited()
+        },
+        cancel: () => void (this.cancelled = true),
+      },
+      { highWaterMark: 0 },
+    )
+  }
+
+  /** Resolves when the server waits for more. */
+  async isAwaited(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#onAwaited = resolve
+      if (this.#isAwaited) resolve()
+    })
+  }
+
+  send(text: string): void {
+    this.#isAwaited = false
+    this.#controller.enqueue(encodeUtf8(text))
+  }
+
+  end(): void {
+    this.#controller.close()
+  }
+
+  fail(): void {
+    this.#controller.error(new Error("socket hang up"))
+  }
+}
+
+function post(api: TestApi, path: string, body: BodyInit, headers: Record<string, string> = JSON_TYPE) {
+  return api.fetch(path, { method: "POST", body, headers, duplex: "half" } as RequestInit)
+}
+
+function chunks(...texts: string[]): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const text of texts) controller.enqueue(encodeUtf8(text))
+      controller.close()
+    },
+  })
+}
+
+describe("bytes of a body", () => {
+  const search = "/collections/a/search"
+  const fits = `{"query":"${"x".repeat(988)}"}` // 1000 bytes
+
+  test("are counted as they come, whatever Content-Length says", async () => {
+    await using api = await apiWith({ bodyBytes: 1000 })
+    expect((await post(api, search, fits)).status).toBe(200)
+    expect((await post(api, search, chunks(fits.slice(0, 500), fits.slice(500)))).status).toBe(200)
+    expect(await refusedWith(await post(api, search, `${fits} `))).toBe("413 LIMIT_EXCEEDED")
+    expect(await refusedWith(await post(api, search, chunks(fits, " ")))).toBe("413 LIMIT_EXCEEDED")
+    const lied = { ...JSON_TYPE, "content-length": "10" }
+    expect(await refusedWith(await post(api, search, chunks(fits, " "), lied))).toBe("413 LIMIT_EXCEEDED")
+  })
+
+  test("that are declared to be too many are not waited for", async () => {
+    await using api = await apiWith({ bodyBytes: 1000 })
+    const body = new SlowBody()
+    const answer = await post(api, search, body.stream, { ...JSON_TYPE, "content-length": "1001" })
+    expect(await refusedWith(answer)).toBe("413 LIMIT_EXCEEDED")
+  })
+
+  test("an endless body is left once it is too long", async () => {
+    await using api = await apiWith({ bodyBytes: 1000 })
+    let pulled = 0
+    let cancelled = false
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulled++
+        controller.enqueue(new Uint8Array(100).fill(0x20))
+      },
+      cancel: () => void (cancelled = true),
+    })
+    expect(await refusedWith(await post(api, search, endless))).toBe("413 LIMIT_EXCEEDED")
+    expect(pulled).toBeLessThan(20)
+    expect(cancelled).toBe(true)
+  })
+
+  test("have no end where documents stream", async () => {
+    await using api = await apiWith({ bodyBytes: 1000 })
+    const lines = Array.from({ length: 100 }, (_, i) => `{"id":"${i}","title":"a rather long title"}\n`)
+    const streamed = { "content-type": "application/x-ndjson" }
+    const answer = await post(api, "/collections/a/documents", chunks(...lines), streamed)
+    expect(await answer.json()).toMatchObject({ indexed: 100, failed: 0 })
+  })
+})
+
+describe("time of a body", () => {
+  const limits = { idleBodySecs: 10, requestSecs: 30 }
+
+  test("a client that sends nothing more is 408 after the idle time", async () => {
+    await using api = await apiWith(limits)
+    const body = new SlowBody()
+    const answering = post(api, "/collections/a/search", body.stream)
+    await body.isAwaited()
+    body.send("{")
+    await body.isAwaited()
+    api.clock.pass(9_999)
+    expect(api.clock.timers).toBe(1)
+    api.clock.pass(1)
+    const answer = await answering
+    expect(answer.headers.get("connection")).toBe("close")
+    expect(await refusedWith(answer)).toBe("408 REQUEST_TIMEOUT")
+    expect(body.cancelled).toBe(true)
+    expect(api.clock.timers).toBe(0)
+  })
+
+  test("one that trickles is 408 after the whole time, but not where documents stream", async () => {
+    await using api = await apiWith(limits)
+    const trickle = async (type: string) => {
+      const body = new SlowBody()
+      let answered = false
+      const answering = post(api, "/collections/a/documents", body.stream, { "content-type": type }).then((answer) => {
+        answered = true
+        return answer
+      })
+      for (let i = 0; i < 10 && !answered; i++) {
+        await Promise.race([body.isAwaited(), answering])
+        if (answered) break
+        api.clock.pass(5_000)
+        body.send(" ")
+      }
+      if (!answered) body.end()
+      return (await answering).status
+    }
+    expect(await trickle("application/json")).toBe(408)
+    expect(await trickle("application/x-ndjson")).toBe(201)
+    expect(api.clock.timers).toBe(0)
+  })
+
+  test("a client that goes away ends the request and is no failure of the server", async () => {
+    await using api = await apiWith(limits)
+    const body = new SlowBody()
+    const answering = post(api, "/collections/a/documents", body.stream, { "content-type": "application/x-ndjson" })
+    await body.isAwaited()
+    body.fail()
+    expect(await refusedWith(await answering)).toBe("499 INTERRUPTED")
+    expect(api.failures).toEqual([])
+    expect(api.metrics.inFlight).toBe(0)
+  })
+
+  test("an aborted request tells the handler so", async () => {
+    await using api = await apiWith(limits)
+    const aborting = new AbortController()
+    aborting.abort(new Error("gone"))
+    const searches = [{ collection: "a", query: "x" }]
+    const answer = await api.fetch("/_msearch", {
+      method: "POST",
+      body: JSON.stringify({ searches }),
+      headers: JSON_TYPE,
+      signal: aborting.signal,
+    })
+    expect(await refusedWith(answer)).toBe("499 INTERRUPTED")
+    expect(api.failures).toEqual([])
+  })
+})
+
+test("headers and URL have a length", async () => {
+  await using api = await apiWith({ headerBytes: 2000 })
+  expect((await api.fetch("/health", { headers: { "x-a": "a".repeat(1900) } })).status).toBe(200)
+  expect(await refusedWith(await api.fetch("/health", { headers: { "x-a": "a".repeat(2000) } }))).toBe(
+    "431 HEADERS_TOO_LARGE",
+  )
+  expect((await api.fetch(`/${"a".repeat(2000)}`)).status).toBe(431)
+})
+
+test("so many requests at once, and no more; questions about the server are always answered", async () => {
+  await using api = await apiWith({ concurrentRequests: 2 })
+  const bodies = [new SlowBody(), new SlowBody()]
+  const waiting = bodies.map((body) => post(api, "/collections/a/search", body.stream))
+  for (const body of bodies) await body.isAwaited()
+  const refused = await api.send("GET", "/collections/a/schema")
+  expect(refused.headers.get("retry-after")).toBe("1")
+  expect(await refusedWith(refused)).toBe("503 UNAVAILABLE")
+  for (const path of ["/health", "/ready", "/metrics"]) expect((await api.fetch(path)).status).toBe(200)
+  bodies[0]!.end()
+  expect((await waiting[0]!).status).toBe(200)
+  expect((await api.send("GET", "/collections/a/schema")).status).toBe(200)
+  bodies[1]!.end()
+  await waiting[1]
+})
+
+test("an answer that streams counts until its end, also where the client leaves", async () => {
+  await using api = await apiWith({ concurrentRequests: 1 })
+  await api.send("POST", "/collections/a/documents", [{ id: "a", title: "x" }])
+  const schema = async () => (await api.send("GET", "/collections/a/schema")).status
+  const first = await api.send("GET", "/collections/a/documents")
+  expect(await schema()).toBe(503)
+  expect(await first.text()).toContain('"id":"a"')
+  expect(await schema()).toBe(200)
+  const second = await api.send("GET", "/collections/a/documents")
+  await second.body!.cancel()
+  expect(await schema()).toBe(200)
+  expect(api.accesses.at(-2)).toMatchObject({ cut_off: true, code: "INTERRUPTED" })
+  await api.fetch("/collections/a/documents", { method: "HEAD" })
+  expect(await schema()).toBe(200)
+  expect(api.metrics.inFlight).toBe(0)
+})
+
+test("so many requests a second for each who asks, and a token comes back with time", async () => {
+  await using api = await testApi({ limits: { requestsPerSecond: 3 } })
+  const ask = async (address = "127.0.0.1") => await api.fetch("/admin/collections", {}, { address, isLoopback: true })
+  for (let i = 0; i < 3; i++) expect((await ask()).status).toBe(200)
+  const refused = await ask()
+  expect(refused.headers.get("retry-after")).toBe("1")
+  expect(await refusedWith(refused)).toBe("429 TOO_MANY_REQUESTS")
+  expect((await ask("127.0.0.2")).status).toBe(200)
+  api.clock.pass(333)
+  expect((await ask()).status).toBe(429)
+  api.clock.pass(1)
+  expect((await ask()).status).toBe(200)
+  expect((await ask()).status).toBe(429)
+  api.clock.pass(3_600_000)
+  for (let i = 0; i < 3; i++) expect((await ask()).status).toBe(200)
+  expect((await ask()).status).toBe(429)
+})
+
+test("guesses at keys are counted by address, keys by themselves", async () => {
+  const key = { name: "a", hash: "00".repeat(32), roles: [{ permissions: ["admin"] as const, collections: "*" }] }
+  await using api = await testApi({ apiKeys: [key], limits: { requestsPerSecond: 2 } })
+  const guess = async () => (await api.fetch("/admin/collections", { headers: { "x-api-key": "guess" } })).status
+  expect([await guess(), await guess(), await guess()]).toEqual([401, 401, 429])
+})
+
+test("draining refuses work, answers about the server, and ends with the last answer", async () => {
+  await using api = await apiWith({})
+  const body = new SlowBody()
+  const answering = post(api, "/collections/a/documents", body.stream, { "content-type": "application/x-ndjson" })
+  await body.isAwaited()
+  let drained = false
+  const draining = api.drain().then(() => void (drained = true))
+  expect(api.drain()).toBeInstanceOf(Promise)
+  const refused = await api.send("GET", "/collections/a/schema")
+  expect(refused.headers.get("connection")).toBe("close")
+  expect(await refusedWith(refused)).toBe("503 UNAVAILABLE")
+  expect(await refusedWith(await api.fetch("/ready"))).toBe("503 UNAVAILABLE")
+  expect((await api.fetch("/health")).status).toBe(200)
+  expect(drained).toBe(false)
+  body.send('{"id":"a","title":"x"}\n')
+  body.end()
+  expect((await answering).status).toBe(201)
+  await draining
+  expect(api.failures).toEqual([])
+})
