@@ -16,8 +16,45 @@ export interface Runtime {
   readonly zstd: Zstd
   /** Starts another thread of this process, which runs the runtime's own `worker.ts`. Missing where there are none. */
   startWorker?(listener: TaskWorkerListener): TaskWorker
+  /** Listens for HTTP/1.1 and answers by `handler`, which never rejects. Missing where nothing can listen.
+   *  LISTEN_FAILED; USAGE for a certificate that cannot be used. */
+  serve?(handler: HttpHandler, options: ServeOptions): Promise<HttpServer>
   readonly files: Files
   readonly terminal: Terminal
+}
+
+/** `request.signal` aborts when the client has gone. A request whose body breaks off has a body that errors; an answer whose
+ *  body errors breaks off, so that nobody takes it for whole. Both bodies are pulled no faster than they are used. */
+export type HttpHandler = (request: Request, peer: Peer) => Promise<Response>
+
+/** Who is at the other end of a connection. */
+export interface Peer {
+  readonly address: string
+  readonly isLoopback: boolean
+}
+
+export interface ServeOptions {
+  /** A name or an address, IPv6 without brackets. */
+  readonly host: string
+  /** 0: any that is free. */
+  readonly port: number
+  /** Texts in PEM. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined
+  /** Of the request line and the headers, where the runtime can be told. */
+  readonly headerBytes: number
+  /** How long a connection may take for a request's headers, and be idle between requests, where the runtime can be told.
+   *  Nothing else has a limit here: a body or an answer may take hours. */
+  readonly headerSecs: number
+}
+
+export interface HttpServer {
+  readonly port: number
+  /** Without a slash at the end. */
+  readonly url: string
+  /** Takes no new connections, closes idle ones, and resolves when the others have had their answer. */
+  stop(): Promise<void>
+  /** Breaks off what is still there. */
+  kill(): void
 }
 
 /** What archives need of a runtime. */

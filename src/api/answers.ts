@@ -7,7 +7,7 @@ export function jsonAnswer(value: unknown, status = 200, headers: Record<string,
   return textAnswer(stringifyJson(value), "application/json; charset=utf-8", status, headers)
 }
 
-/** An answer that is known whole. */
+/** An answer that is known whole. Its length is said: an answer without one is a stream, which may break off. */
 export function textAnswer(
   text: string,
   mediaType: string,

@@ -2,8 +2,9 @@
 import { Hono } from "hono"
 import { cors } from "hono/cors"
 import { ERROR_CODES, PrismError } from "../base/errors.ts"
+import type { Peer } from "../runtime.ts"
 import { errorAnswer, jsonAnswer } from "./answers.ts"
-import { Authenticator, assertNoKeyInUrl, needsKey, type Peer } from "./authenticator.ts"
+import { Authenticator, assertNoKeyInUrl, needsKey } from "./authenticator.ts"
 import { assertMay, assertMaySomewhere, type Caller, NOBODY } from "./caller.ts"
 import { checkBody, checkParameters } from "./check-request.ts"
 import { OPERATIONS, type Operation, type OperationId, type Permission } from "./contract.ts"
@@ -18,9 +19,6 @@ import type { Call, Handler, Service } from "./service.ts"
 export interface App {
   /** Answers a request of the contract; rejects never. `peer` is missing where the runtime does not know it. */
   fetch(request: Request, peer?: Peer): Promise<Response>
-  /** From now on work is refused with 503, only questions about the server itself are answered. Resolves when the last
-   *  answer is out. */
-  drain(): Promise<void>
 }
 
 /** A request on its way, and what is known of it so far. */
@@ -38,6 +36,16 @@ interface Exchange {
   isCounted?: true
 }
 
+/** What is answered also when the server is about to end. */
+const WHILE_DRAINING: ReadonlySet<OperationId> = new Set([
+  "health",
+  "ready",
+  "metrics",
+  "listJobs",
+  "getJob",
+  "cancelJob",
+])
+
 const METHODS = ["GET", "POST", "PUT", "DELETE"] as const
 const EXPOSED_HEADERS = ["X-Request-Id", "Retry-After", "Content-Disposition"]
 const ALLOWED_HEADERS = ["Authorization", "X-API-Key", "Content-Type", "X-Request-Id", "Prism-Key", "Prism-Passphrase"]
@@ -54,8 +62,6 @@ class HttpApp implements App {
   readonly #rateLimit: RateLimit
   /** Requests that work. */
   #running = 0
-  /** Undefined while the server takes work. */
-  #drained: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
 
   constructor(service: Service) {
     const { config, clock, localToken, runtime } = service
@@ -71,18 +77,6 @@ class HttpApp implements App {
     const exchange: Exchange = { id: requestIdOf(request), peer, startedMs: clock.monotonicMs(), caller: NOBODY }
     const response = await this.#audited(exchange, await this.#router.fetch(request, exchange))
     return this.#sent(request, response, exchange)
-  }
-
-  drain(): Promise<void> {
-    if (this.#drained === undefined) {
-      let resolve = () => {}
-      const promise = new Promise<void>((done) => {
-        resolve = done
-      })
-      this.#drained = { promise, resolve }
-      if (this.#running === 0) resolve()
-    }
-    return this.#drained.promise
   }
 
   #createRouter(): Hono<{ Bindings: Exchange }> {
@@ -113,7 +107,9 @@ class HttpApp implements App {
       methodsOf.set(path, [...(methodsOf.get(path) ?? []), operation.method])
       router.on(operation.method, path, async ({ req, env }) => {
         env.operation = id
-        return await this.#answer(operation, handler, req.raw, req.param() as Record<string, string>, env)
+        const path = req.param() as Record<string, string>
+        const work = () => this.#answer(operation, handler, req.raw, path, env)
+        return await (WHILE_DRAINING.has(id) ? work() : this.#service.drain.run(work))
       })
     }
     for (const [path, methods] of methodsOf) {
@@ -167,9 +163,6 @@ class HttpApp implements App {
 
   /** @throws PrismError UNAVAILABLE */
   #begin(operation: Operation, exchange: Exchange): void {
-    if (this.#drained && (operation.tag !== "Server" || exchange.operation === "ready")) {
-      throw new PrismError("UNAVAILABLE", "the server is about to end", { hint: "ask again when it is back" })
-    }
     if (operation.tag === "Server") return
     const { concurrentRequests } = this.#service.config.limits
     if (this.#running >= concurrentRequests) {
@@ -252,7 +245,7 @@ class HttpApp implements App {
     headers.set("x-request-id", exchange.id)
     headers.set("x-content-type-options", "nosniff")
     if (!headers.has("cache-control")) headers.set("cache-control", "no-store")
-    if (this.#drained) headers.set("connection", "close")
+    if (this.#service.drain.isDraining) headers.set("connection", "close")
     const declared = headers.get("content-length")
     if (request.method === "HEAD" || response.body === null || declared !== null) {
       this.#ended(request, status, request.method === "HEAD" ? 0 : Number(declared), exchange)
@@ -288,7 +281,6 @@ class HttpApp implements App {
       ...(isCutOff && { cut_off: true }),
     })
     if (exchange.isCounted) this.#running--
-    if (this.#running === 0) this.#drained?.resolve()
   }
 }
 

@@ -1,14 +1,8 @@
 import { PrismError } from "../base/errors.ts"
-import type { Sha256 } from "../runtime.ts"
+import type { Peer, Sha256 } from "../runtime.ts"
 import { hashApiKey, holdsApiKey } from "./api-key.ts"
 import { ANYBODY, type Caller, callerOf, LOCK_READER, NOBODY } from "./caller.ts"
 import type { ApiKey } from "./config.ts"
-
-/** The other end of a connection. */
-export interface Peer {
-  readonly address: string
-  readonly isLoopback: boolean
-}
 
 /** Finds out whose key a request carries. */
 export class Authenticator {

@@ -7,6 +7,7 @@ import type { Caller } from "./caller.ts"
 import type { ApiClock } from "./clock.ts"
 import type { ServerConfig } from "./config.ts"
 import type { AnswerOf, BodyOf, OperationId, PathParameters, QueryOf } from "./contract.ts"
+import type { Drain } from "./drain.ts"
 import type { Log } from "./log.ts"
 import type { Metrics } from "./metrics.ts"
 
@@ -17,6 +18,7 @@ export type ApiRuntime = Pick<Runtime, "name" | "version" | "createSha256"> &
 export interface Service {
   readonly prism: Prism
   readonly runtime: ApiRuntime
+  readonly drain: Drain
   /** Seconds since the server began. */
   readonly uptime: () => number
   readonly config: ServerConfig

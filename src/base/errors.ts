@@ -43,6 +43,8 @@ export const ERROR_CODES = {
   PARTIAL: { status: 207, exit: 8 },
   DISK_FULL: { status: 507, exit: 1 },
   IO_ERROR: { status: 500, exit: 1 },
+  LISTEN_FAILED: { status: 500, exit: 1 },
+  NOT_SUPPORTED: { status: 501, exit: 1 },
   TOO_MANY_REQUESTS: { status: 429, exit: 1 },
   HEADERS_TOO_LARGE: { status: 431, exit: 2 },
   UNAVAILABLE: { status: 503, exit: 1 },

@@ -2,6 +2,9 @@
 import { type ArgsDef, type CommandDef, defineCommand } from "citty"
 import type { Context } from "./context.ts"
 
+/** Between the values of a repeatable option on their way through citty: no argument of a process can hold it. */
+export const VALUE_SEPARATOR = "\0"
+
 /** What a value stands for; completion offers files, folders or collections for it, and help shows it as written. */
 export type ValueHint =
   | "FILE"
@@ -12,6 +15,7 @@ export type ValueHint =
   | "QUERY"
   | "FIELDS"
   | "N"
+  | "HOST"
   | "VECTOR"
   | "ENTRY"
   | "BEFORE"
@@ -29,7 +33,7 @@ interface BooleanFlag extends Described {
   readonly negatable?: true
 }
 
-/** Takes a value. `also` is a second long spelling; `number` bounds the value; `repeatable` joins several with commas. */
+/** Takes a value. `also` is a second long spelling; `number` bounds the value; `repeatable` takes several, as a list. */
 interface StringFlag extends Described {
   readonly type: "string"
   readonly valueHint: ValueHint
@@ -67,13 +71,15 @@ type Value<A> = A extends { type: "boolean" }
     ? Option | undefined
     : A extends { number: object }
       ? number | undefined
-      : A extends { variadic: true }
-        ? string[]
-        : A extends { type: "positional"; required: false }
-          ? string | undefined
-          : A extends { type: "positional" } | { required: true }
-            ? string
-            : string | undefined
+      : A extends { repeatable: true }
+        ? readonly string[] | undefined
+        : A extends { variadic: true }
+          ? string[]
+          : A extends { type: "positional"; required: false }
+            ? string | undefined
+            : A extends { type: "positional" } | { required: true }
+              ? string
+              : string | undefined
 
 export type Values<T extends Args> = { readonly [K in keyof T]: Value<T[K]> }
 
@@ -159,6 +165,8 @@ function valuesOf<T extends Args>(definitions: T, parsed: Record<string, unknown
       place++
     } else if (arg.type === "string" && arg.number && parsed[name] !== undefined) {
       values[name] = Number(parsed[name])
+    } else if (arg.type === "string" && arg.repeatable) {
+      values[name] = (parsed[name] as string | undefined)?.split(VALUE_SEPARATOR)
     } else {
       values[name] = parsed[name]
     }

@@ -2,7 +2,7 @@
 // extra arguments without a word, and loses global flags before the sub-command.
 import { PrismError } from "../base/errors.ts"
 import { closest } from "../base/similar.ts"
-import type { Arg, Command, Flag } from "./command.ts"
+import { type Arg, type Command, type Flag, VALUE_SEPARATOR } from "./command.ts"
 import { GLOBAL_FLAGS, type Globals } from "./globals.ts"
 
 export interface Parsed {
@@ -77,7 +77,7 @@ export function parse(argv: readonly string[], root: Command): Parsed {
   const set = (name: string, shown: string, flag: Flag | undefined, value: string | boolean) => {
     const before = values.get(name)
     if (before === undefined) values.set(name, value)
-    else if (flag?.type === "string" && flag.repeatable) values.set(name, `${before},${value}`)
+    else if (flag?.type === "string" && flag.repeatable) values.set(name, `${before}${VALUE_SEPARATOR}${value}`)
     // Twice the same switch is harmless; two values, or on and off, are not ours to choose from.
     else if (before !== value) throw usageError(`${shown} is given twice`, "give it once")
   }

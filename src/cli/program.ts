@@ -6,6 +6,7 @@ import { documentCommands } from "./document-commands.ts"
 import { indexCommands } from "./index-commands.ts"
 import { keyCommands } from "./key-commands.ts"
 import { searchCommand } from "./search-command.ts"
+import { serveCommand } from "./serve-command.ts"
 
 /** Both names of the program. */
 export const BIN_NAMES = ["prism", "prism-cli"] as const
@@ -43,6 +44,7 @@ export const program: Command = group({
     ["prism collection export products -o products.prism.jsonl", "take it away"],
   ],
   subCommands: [
+    serveCommand,
     collectionCommands,
     archiveCommands,
     documentCommands,

@@ -103,7 +103,7 @@ export const searchCommand = command({
     }
     const vector = args.vector === undefined ? undefined : await readVector(context, args.vector)
     const fields = args.fields
-      ?.split(",")
+      ?.flatMap((names) => names.split(","))
       .map((field) => field.trim())
       .filter((field) => field !== "")
     const request = {

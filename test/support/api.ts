@@ -1,13 +1,14 @@
 // The HTTP interface over a storage in memory, without a server around it.
 import { createApp } from "../../src/api/app.ts"
 import type { AuditEntry } from "../../src/api/audit.ts"
-import type { Peer } from "../../src/api/authenticator.ts"
 import type { ApiClock } from "../../src/api/clock.ts"
 import { DEFAULT_CONFIG, type Limits, type ServerConfig } from "../../src/api/config.ts"
+import { Drain } from "../../src/api/drain.ts"
 import type { AccessEntry } from "../../src/api/log.ts"
 import { Metrics } from "../../src/api/metrics.ts"
 import type { Service } from "../../src/api/service.ts"
 import { Prism } from "../../src/collection/prism.ts"
+import type { Peer } from "../../src/runtime.ts"
 import { MemoryStorage } from "../../src/storage/memory-storage.ts"
 import { runtime } from "./runtime.ts"
 
@@ -24,7 +25,7 @@ export interface TestApi extends AsyncDisposable {
   fetch(path: string, init?: RequestInit, peer?: Peer): Promise<Response>
   /** Sends JSON, or nothing. */
   send(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>
-  drain(): Promise<void>
+  readonly drain: Drain
 }
 
 export async function testApi(
@@ -36,6 +37,7 @@ export async function testApi(
   const { limits, service, ...config } = options
   const prism = await Prism.openStorage(new MemoryStorage(), runtime)
   const clock = new TestClock()
+  const drain = new Drain()
   const metrics = new Metrics()
   const audited: AuditEntry[] = []
   const accesses: AccessEntry[] = []
@@ -43,6 +45,7 @@ export async function testApi(
   const app = createApp({
     prism,
     runtime,
+    drain,
     uptime: () => 1,
     config: { ...DEFAULT_CONFIG, ...config, limits: { ...DEFAULT_CONFIG.limits, ...limits } },
     clock,
@@ -70,7 +73,7 @@ export async function testApi(
         ...(body !== undefined && { body: JSON.stringify(body) }),
         headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
       }),
-    drain: () => app.drain(),
+    drain,
     [Symbol.asyncDispose]: () => prism.close(),
   }
 }

@@ -1,6 +1,7 @@
 import { VERSION } from "../../base/version.ts"
 import { textAnswer } from "../answers.ts"
 import { OPERATIONS } from "../contract.ts"
+import { draining } from "../drain.ts"
 import { serverFigures } from "../server-figures.ts"
 import type { Handlers } from "../service.ts"
 
@@ -13,8 +14,10 @@ export const serverHandlers: Handlers<"health" | "ready" | "metrics"> = {
     uptime_secs: uptime(),
   }),
 
-  ready: async () => ({ status: "ready" }),
-
   metrics: async (_, service) =>
     textAnswer(service.metrics.render(await serverFigures(service)), OPERATIONS.metrics.answer.mediaType),
+  ready: async (_, { drain }) => {
+    if (drain.isDraining) throw draining()
+    return { status: "ready" }
+  },
 }

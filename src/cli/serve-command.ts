@@ -1,0 +1,155 @@
+import { createApp } from "../api/app.ts"
+import { auditFile } from "../api/audit.ts"
+import { systemClock } from "../api/clock.ts"
+import { readServerConfig, type ServerConfig } from "../api/config.ts"
+import { readConfigFiles } from "../api/config-file.ts"
+import { Drain } from "../api/drain.ts"
+import { createLog } from "../api/log.ts"
+import { Metrics } from "../api/metrics.ts"
+import type { Service } from "../api/service.ts"
+import { PrismError } from "../base/errors.ts"
+import { chunksOf } from "../base/streams.ts"
+import { VERSION } from "../base/version.ts"
+import { Prism } from "../collection/prism.ts"
+import type { HttpServer, ServeOptions } from "../runtime.ts"
+import { command } from "./command.ts"
+import type { Context } from "./context.ts"
+import { findDataDirectory } from "./data-directory.ts"
+import { printable } from "./format.ts"
+import { usageError } from "./parse.ts"
+import { readText } from "./streams.ts"
+
+const PEM_BYTES_MAX = 1024 * 1024
+
+export const serveCommand = command({
+  name: "serve",
+  description: "Answer over HTTP",
+  details: [
+    "Without API keys it listens to this machine alone. The data directory is made where there is none (./data by default).",
+    "SIGTERM or SIGINT lets requests and jobs finish, for drain_secs at most, then closes the collections; a second one ends " +
+      "it at once. What is acknowledged is durable either way.",
+    "The environment may set PRISM_HOST, PRISM_PORT, PRISM_LOG, PRISM_API_KEYS, PRISM_CONFIG_PATH and PRISM_DATA_DIR; all " +
+      "else stands in prism.toml, which docs/admin/configuration.md describes.",
+  ],
+  examples: [
+    ["prism serve", "at http://127.0.0.1:3080"],
+    ["prism serve --port 8080 --backup-root /srv/backup", "archives on the server stay below that folder"],
+    ["prism serve -c /etc/prism/prism.toml --host 0.0.0.0", "for other machines, with the API keys of that file"],
+  ],
+  args: {
+    host: { type: "string", valueHint: "HOST", description: "Address to listen on (default 127.0.0.1)" },
+    port: {
+      type: "string",
+      valueHint: "N",
+      number: { min: 0, max: 65_535, integer: true },
+      description: "Port to listen on (default 3080); 0 takes one that is free",
+    },
+    config: {
+      type: "string",
+      alias: "c",
+      valueHint: "FILE",
+      description: "Configuration (else PRISM_CONFIG_PATH, ./prism.toml, /etc/prism/prism.toml)",
+    },
+    "backup-root": {
+      type: "string",
+      valueHint: "DIR",
+      repeatable: true,
+      description: "Folder that requests may name archives in; may be given several times",
+    },
+  },
+  async run(context, { host, port, config: configPath, "backup-root": backupRoots }) {
+    const { runtime, signal } = context
+    if (backupRoots?.includes("")) throw usageError("--backup-root is empty", "name a folder")
+    const env = (name: string) => runtime.terminal.env(name)
+    const configs = await readConfigFiles({ files: runtime.files, env }, configPath)
+    const config = readServerConfig({ host, port, backupRoots }, env, configs[0])
+    const options = await serveOptions(context, config)
+    const directory = (await findDataDirectory(runtime, context.globals.dataDir, configs)).path
+    const storage = await runtime.openStorage(directory, { create: true, removeIfEmpty: true })
+    await using prism = await Prism.openStorage(storage, runtime)
+    const began = context.now()
+    const drain = new Drain()
+    const service: Service = {
+      prism,
+      runtime,
+      drain,
+      config,
+      clock: systemClock,
+      log: createLog(config.log, (line) => runtime.terminal.stderr(`${line}\n`)),
+      audit: auditFile(runtime.files, config.auditFile ?? `${directory}/audit.jsonl`),
+      metrics: new Metrics(),
+      uptime: () => (context.now() - began) / 1000,
+    }
+    const server = await listen(context, options, service)
+    try {
+      await announce(context, server, directory)
+      void openCollections(context, prism)
+      await aborted(signal)
+      await finish(server, drain, config.drainSecs)
+    } finally {
+      server.kill()
+    }
+    return 0
+  },
+})
+
+async function serveOptions(
+  { runtime: { files } }: Context,
+  { host, port, tls, limits }: ServerConfig,
+): Promise<ServeOptions> {
+  const read = async (path: string) => await readText(chunksOf(await files.read(path)), PEM_BYTES_MAX, path)
+  return {
+    host,
+    port,
+    tls: tls && { cert: await read(tls.certFile), key: await read(tls.keyFile) },
+    headerBytes: limits.headerBytes,
+    headerSecs: limits.requestSecs,
+  }
+}
+
+async function listen({ runtime }: Context, options: ServeOptions, service: Service): Promise<HttpServer> {
+  if (runtime.serve === undefined) throw new PrismError("NOT_SUPPORTED", `${runtime.name} cannot listen`)
+  const app = createApp(service)
+  return await runtime.serve((request, peer) => app.fetch(request, peer), options)
+}
+
+async function announce(context: Context, { url, port }: HttpServer, directory: string): Promise<void> {
+  if (context.json) await context.printJson({ version: VERSION, url, port, data_directory: directory })
+  else await context.print(`Prism ${VERSION} listens on ${url} (data: ${printable(directory)})`)
+}
+
+/** Opens every collection, one after another, beside the requests, each of which opens what it needs: damage is told at
+ *  once, and the first search waits for nothing. One that cannot be opened keeps nobody from the others. */
+async function openCollections(context: Context, prism: Prism): Promise<void> {
+  try {
+    for (const name of await prism.collectionNames()) {
+      if (context.signal.aborted) return
+      try {
+        await prism.collection(name)
+      } catch (error) {
+        // It may have been deleted since the names were read, or all be closing.
+        if (!(error instanceof PrismError) || ["COLLECTION_NOT_FOUND", "CLOSED"].includes(error.code)) continue
+        context.warn(`Warning: collection "${name}" cannot be opened: ${printable(error.message)}`)
+      }
+    }
+  } catch {
+    // The names cannot be read: whoever asks for a collection is told.
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener("abort", () => resolve(), { once: true })
+  })
+}
+
+/** Lets requests finish, then their answers; what is not done after `seconds` is broken off. */
+async function finish(server: HttpServer, drain: Drain, seconds: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, seconds * 1000)
+  })
+  await Promise.race([drain.begin().then(() => server.stop()), late])
+  clearTimeout(timer)
+}
