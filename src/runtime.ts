@@ -119,25 +119,35 @@ export interface Files {
   /** Byte length, or undefined where there is no such file. A directory is an IO_ERROR that says so. */
   size(path: string): Promise<number | undefined>
   isDirectory(path: string): Promise<boolean>
+  /** The one absolute path of what is there, without symbolic links, "." and ".."; undefined where nothing is. */
+  realPath(path: string): Promise<string | undefined>
   /** Streams a file; FILE_NOT_FOUND, PERMISSION_DENIED. */
   read(path: string): Promise<ReadableStream<Uint8Array>>
-  /** Opens a file for reads at any place; undefined for a pipe or device. FILE_NOT_FOUND, PERMISSION_DENIED. */
-  open(path: string): Promise<(RandomAccess & AsyncDisposable) | undefined>
+  /** Opens a file for reads at any place; undefined for a pipe or device. FILE_NOT_FOUND, PERMISSION_DENIED. With
+   *  `noLink` a path whose last name is a symbolic link is an IO_ERROR, also where it became one in this moment. */
+  open(path: string, options?: { noLink: boolean }): Promise<(RandomAccess & AsyncDisposable) | undefined>
   /** Bytes that there is room for where `path` is or would be, where that can be told. */
   freeBytes(path: string): Promise<number | undefined>
   /** Writes beside `path` under a temporary name (exclusive, mode 0600, no links followed). Closing the stream syncs
    *  and renames it over `path`; aborting removes it. Missing parent folders are made. Without `replace` an existing
    *  file is FILE_EXISTS, also when it appears meanwhile. `verify` gets what was written, after the sync and before the
-   *  rename; where it throws, that error comes out and nothing was written. */
+   *  rename; where it throws, that error comes out and nothing was written. `onTemporary` gets the temporary file's path
+   *  before it is made: a process that dies leaves it, and who knows it can `discard` it. */
   write(
     path: string,
-    options: { replace: boolean; verify?: (written: RandomAccess) => Promise<void> },
+    options: {
+      replace: boolean
+      verify?: (written: RandomAccess) => Promise<void>
+      onTemporary?: (path: string) => Promise<void>
+    },
   ): Promise<WritableStream<Uint8Array>>
   /** Writes bytes durably at the end of a file, which is made where it is missing (mode 0600, folders too). One call at a
    *  time for a file. */
   append(path: string, bytes: Uint8Array): Promise<void>
   /** Gives a file another name, in place of the file that may have it. */
   rename(from: string, to: string): Promise<void>
+  /** Removes what `write` left under a temporary name; an absent one is fine. Any other name is INVALID_REQUEST. */
+  discard(temporary: string): Promise<void>
 }
 
 /** The process as the command line sees it. */

@@ -217,7 +217,7 @@ describe("pipes", () => {
       "prism collection export products -o /dev/stdout | cat",
     ]) {
       const { status, stderr } = shell(line)
-      expect(status).toBe(1)
+      expect(status).toBe(4)
       expect(stderr).toMatch(/it is a device or pipe\nHint: use -o - for standard output\n$/)
     }
   })

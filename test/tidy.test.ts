@@ -30,7 +30,10 @@ const HOUSE: Record<string, Room> = {
     packages: true,
   },
   "src/collection": { imports: ["src/base", "src/engine", "src/storage"], packages: true },
-  "src/api": { imports: ["src/base", "src/collection", "src/formats"], packages: true },
+  "src/api": {
+    imports: ["src/base", "src/collection", "src/formats", "src/storage/storage.ts"],
+    packages: true,
+  },
   "src/cli": { imports: ["src/base", "src/collection", "src/formats", "src/api"], packages: true },
   "src/runtime.ts": { imports: ["src/storage/storage.ts"] },
   "src/index.ts": { imports: ["src/base", "src/collection", "src/formats"] },

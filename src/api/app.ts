@@ -4,6 +4,7 @@ import { cors } from "hono/cors"
 import { ERROR_CODES, PrismError } from "../base/errors.ts"
 import type { Peer } from "../runtime.ts"
 import { errorAnswer, jsonAnswer } from "./answers.ts"
+import type { AuditEntry } from "./audit.ts"
 import { Authenticator, assertNoKeyInUrl, needsKey } from "./authenticator.ts"
 import { assertMay, assertMaySomewhere, type Caller, NOBODY } from "./caller.ts"
 import { checkBody, checkParameters } from "./check-request.ts"
@@ -11,6 +12,7 @@ import { OPERATIONS, type Operation, type OperationId, type Permission } from ".
 import { countedBody } from "./counted-body.ts"
 import { assertFromHere } from "./guard.ts"
 import { handlers } from "./handlers/handlers.ts"
+import type { JobTools, Work } from "./job.ts"
 import { RateLimit } from "./rate-limit.ts"
 import { limitBody } from "./request-body.ts"
 import { collectionIn, collectionsIn } from "./scope.ts"
@@ -30,8 +32,8 @@ interface Exchange {
   operation?: OperationId
   collection?: string | undefined
   error?: unknown
-  /** Whether its start is in the audit log. */
-  isAudited?: true
+  /** Whether its start is in the audit log, and its end shall be when it is answered. */
+  isAudited?: boolean
   /** Whether it is one of those that may run at the same time. */
   isCounted?: true
 }
@@ -153,12 +155,45 @@ class HttpApp implements App {
     const body = await checkBody(operation, limited)
     if (typeof scope === "object") this.#authorize(exchange, permission, collectionsIn(body, scope.body))
     if (permission === "admin" || permission === "delete") await this.#auditStart(exchange)
-    const call = { path, query, body, request: limited, caller, signal: request.signal, onProgress: () => {} }
-    const value = await handler(call as unknown as Call<OperationId>, this.#service)
+    const run = async (tools: JobTools) =>
+      await handler(
+        { path, query, body, request: limited, caller, ...tools } as unknown as Call<OperationId>,
+        this.#service,
+      )
+    if (operation.long) return await this.#answerByJob(operation, exchange, body as { wait: boolean }, run)
+    const value = await run({ signal: request.signal, onProgress: () => {}, onTemporary: async () => {} })
     if (!(value instanceof Response)) return jsonAnswer(value, operation.status)
     if (request.method !== "HEAD") return value
     await value.body?.cancel()
     return new Response(null, value)
+  }
+
+  /** Long work goes on when the client goes. */
+  async #answerByJob(
+    { status }: Operation,
+    exchange: Exchange,
+    { wait }: { readonly wait: boolean },
+    run: Work,
+  ): Promise<Response> {
+    const { jobs } = this.#service
+    const { operation, collection = null, isAudited } = exchange
+    const kind = operation as OperationId
+    if (wait) return jsonAnswer(await jobs.wait(jobs.start(kind, collection, run)), status)
+    const job = jobs.start(kind, collection, isAudited ? (tools) => this.#auditedRun(exchange, run, tools) : run)
+    exchange.isAudited = false
+    return jsonAnswer({ job: job.answer() }, 202)
+  }
+
+  /** What came of a job is known when it ends, not when it is answered. */
+  async #auditedRun(exchange: Exchange, run: Work, tools: JobTools): Promise<unknown> {
+    try {
+      const result = await run(tools)
+      await this.#auditEnd(exchange, { outcome: "done" })
+      return result
+    } catch (error) {
+      await this.#auditEnd(exchange, { outcome: "failed", ...codeOf(error) })
+      throw error
+    }
   }
 
   /** @throws PrismError UNAVAILABLE */
@@ -213,18 +248,23 @@ class HttpApp implements App {
 
   /** What came of what the audit log has the start of; and who was turned away. */
   async #audited(exchange: Exchange, response: Response): Promise<Response> {
-    const { audit, log, clock } = this.#service
     const { status } = response
     const isRefused = status === 401 || status === 403
-    if (!exchange.isAudited && !isRefused) return response
-    const outcome = status < 400 ? "done" : isRefused ? "refused" : "failed"
-    try {
-      await audit({ ...this.#auditMembers(exchange), outcome, status, ...codeOf(exchange.error) })
-    } catch (error) {
-      // It is done, or refused; that cannot be changed any more.
-      log.failure(clock.now().toISOString(), exchange.id, error)
+    if (exchange.isAudited || isRefused) {
+      const outcome = status < 400 ? "done" : isRefused ? "refused" : "failed"
+      await this.#auditEnd(exchange, { outcome, status, ...codeOf(exchange.error) })
     }
     return response
+  }
+
+  /** It is done, or refused, and stays so: a log that cannot be written is told of in the other one. */
+  async #auditEnd(exchange: Exchange, end: Pick<AuditEntry, "outcome" | "status" | "code">): Promise<void> {
+    const { audit, log, clock } = this.#service
+    try {
+      await audit({ ...this.#auditMembers(exchange), ...end })
+    } catch (error) {
+      log.failure(clock.now().toISOString(), exchange.id, error)
+    }
   }
 
   #auditMembers({ id, caller, peer, operation, collection }: Exchange) {

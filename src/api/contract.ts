@@ -574,9 +574,10 @@ export const OPERATIONS = {
     description: "The name `-` stands for the archive's own name.",
     query: z.strictObject({
       format: z.enum(["portable", "snapshot"]).optional(),
-      mode: z.enum(["fail", "replace", "merge"]).default("fail"),
+      mode: z.enum(["fail", "replace", "merge"]).default("fail").describe("What to do with a collection that is there"),
       on_bad_line: z.enum(["fail", "skip"]).default("fail"),
-      where: z.string().optional(),
+      where: z.string().optional().describe("Only documents that match this query"),
+      ids: z.string().optional().describe("Only documents with these ids: a list in JSON"),
       dry_run: z.stringbool().optional(),
     }),
     headers: ARCHIVE_KEY_HEADERS,

@@ -20,7 +20,7 @@ const COLLECTION_FIGURES: readonly [name: string, help: string, value: (stats: C
   ["writable", "1 while it takes writes, 0 while its disk is full or it is read-only.", (stats) => writable(stats)],
 ]
 
-export async function serverFigures({ prism, runtime, uptime, clock }: Service): Promise<Family[]> {
+export async function serverFigures({ prism, runtime, uptime, clock, jobs }: Service): Promise<Family[]> {
   const open = prism.openCollections
   const stats = await Promise.all(open.slice(0, COLLECTIONS_MAX).map((collection) => collection.stats()))
   const cache = stats[0]?.cache
@@ -33,6 +33,7 @@ export async function serverFigures({ prism, runtime, uptime, clock }: Service):
       values: [[{ version: VERSION, runtime: runtime.name, runtime_version: runtime.version }, 1]],
     },
     one("prism_uptime_seconds", "gauge", "Since the server began.", uptime()),
+    one("prism_jobs_running", "gauge", "Long work that is under way.", jobs.running),
     one("prism_collections", "gauge", "Collections, open or not.", (await prism.collectionNames()).length),
     one("prism_collections_open", "gauge", `Collections that are open; ${COLLECTIONS_MAX} have figures.`, open.length),
     ...COLLECTION_FIGURES.map(

@@ -1,18 +1,21 @@
 // What handlers work with.
 import type { Prism } from "../collection/prism.ts"
-import type { Progress } from "../collection/progress.ts"
-import type { Runtime } from "../runtime.ts"
+import type { Codecs, Runtime } from "../runtime.ts"
 import type { Audit } from "./audit.ts"
+import type { BackupRoots } from "./backup-roots.ts"
 import type { Caller } from "./caller.ts"
 import type { ApiClock } from "./clock.ts"
 import type { ServerConfig } from "./config.ts"
 import type { AnswerOf, BodyOf, OperationId, PathParameters, QueryOf } from "./contract.ts"
 import type { Drain } from "./drain.ts"
+import type { JobTools } from "./job.ts"
+import type { Jobs } from "./jobs.ts"
 import type { Log } from "./log.ts"
 import type { Metrics } from "./metrics.ts"
 
 /** What the HTTP interface needs of a runtime. */
-export type ApiRuntime = Pick<Runtime, "name" | "version" | "createSha256"> &
+export type ApiRuntime = Pick<Runtime, "name" | "version"> &
+  Codecs &
   Partial<Pick<Runtime, "files">> & { readonly terminal?: Pick<Runtime["terminal"], "peakMemoryBytes"> }
 
 export interface Service {
@@ -28,18 +31,19 @@ export interface Service {
   readonly metrics: Metrics
   /** What a process of this machine shows that has read it in the lock of the data directory. */
   readonly localToken?: string
+  readonly jobs: Jobs
+  /** Undefined where the server has no files but the collections'. */
+  readonly backupRoots: BackupRoots | undefined
 }
 
-/** One request, checked against the contract. */
-export interface Call<Id extends OperationId> {
+/** One request, checked against the contract. Its signal is aborted when the client has gone; of a job when it is cancelled;
+ *  of both when the server ends. */
+export interface Call<Id extends OperationId> extends JobTools {
   readonly path: PathParameters<Id>
   readonly query: QueryOf<Id>
   readonly body: BodyOf<Id>
   readonly request: Request
   readonly caller: Caller
-  /** Aborted when the client has gone, or the job is cancelled, or the server ends. */
-  readonly signal: AbortSignal
-  readonly onProgress: (progress: Progress) => void
 }
 
 export type Handler<Id extends OperationId> = (call: Call<Id>, service: Service) => Promise<AnswerOf<Id> | Response>

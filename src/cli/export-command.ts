@@ -1,8 +1,6 @@
-import { PrismError } from "../base/errors.ts"
 import { stringifyJson } from "../base/json.ts"
 import type { EncryptionOptions, ExportReport } from "../collection/archive/options.ts"
-import type { Files } from "../runtime.ts"
-import { checkReplaceable } from "./archive-file.ts"
+import { checkReplaceable, checkRoomFor } from "../collection/archive/output-file.ts"
 import { NAME, PROGRESS } from "./arguments.ts"
 import { ChecksumFile, noteStaleChecksum } from "./checksum-file.ts"
 import { command } from "./command.ts"
@@ -82,7 +80,9 @@ export const exportCommand = command({
       : undefined
     const encryption: EncryptionOptions | undefined = keys && { keys, version: args["enc-version"] === "1" ? 1 : 2 }
     const force = args.force === true
-    const replace = toStdout ? false : await checkReplaceable(context, output, force)
+    const replace = toStdout
+      ? false
+      : await checkReplaceable(context.runtime, output, { overwrite: force, hints: HINTS })
     const hashFile = args.sha256 ? await ChecksumFile.prepare(files, output, force) : undefined
     const report = await context.withPrism(purge ? "change" : "read", async (prism) => {
       const opened = await prism.collection(collection)
@@ -96,7 +96,7 @@ export const exportCommand = command({
         ...watched,
         format: wanted.format,
         ...(encryption && { encryption }),
-        ...(!toStdout && { onSize: (bytes) => checkRoom(files, output, bytes) }),
+        ...(!toStdout && { onSize: (bytes) => checkRoomFor(files, output, bytes) }),
       })
     })
     context.endProgress()
@@ -141,13 +141,9 @@ function whatIsWanted(args: {
   return { format: format ?? (/\.(tar\.zst|tzst)$/.test(output) ? "snapshot" : "portable"), isEncrypted }
 }
 
-async function checkRoom(files: Files, path: string, bytes: number): Promise<void> {
-  const free = await files.freeBytes(path)
-  if (free === undefined || free >= bytes) return
-  throw new PrismError("DISK_FULL", `the archive takes at least ${formatBytes(bytes)}, ${formatBytes(free)} are free`, {
-    place: path,
-    hint: "make room, or choose another disk; an archive that is there stays until the new one is whole, so both need room",
-  })
+const HINTS = {
+  overwrite: "choose another name, or replace it with --force",
+  device: "use -o - for standard output",
 }
 
 async function tell(context: Context, report: ExportReport, output: string): Promise<void> {

@@ -1,5 +1,6 @@
 // Progress on stderr: amount, rate and time left. What it looks like is a pure function; when it is drawn needs a clock,
 // which is passed in.
+import { RateMeter } from "../base/rate-meter.ts"
 import { formatBytes, formatCount, formatDuration, truncate } from "./format.ts"
 
 export interface Progress {
@@ -30,27 +31,6 @@ export function renderProgress(progress: Progress, rate: number | undefined): st
     parts.push(`${formatDuration(((total - done) / rate) * 1000)} left`)
   }
   return parts.join("  ")
-}
-
-const WINDOW_MS = 5000
-const SETTLE_MS = 250
-
-/** Units a second over the last five seconds: old enough to be steady, young enough to follow a change. */
-export class RateMeter {
-  #samples: { at: number; done: number }[] = []
-
-  add(at: number, done: number): void {
-    this.#samples.push({ at, done })
-    // One sample older than the window stays, as its left edge.
-    while (this.#samples.length > 2 && this.#samples[1]!.at <= at - WINDOW_MS) this.#samples.shift()
-  }
-
-  get rate(): number | undefined {
-    const first = this.#samples[0]
-    const last = this.#samples.at(-1)
-    if (first === undefined || last === undefined || last.at - first.at < SETTLE_MS) return undefined
-    return ((last.done - first.done) / (last.at - first.at)) * 1000
-  }
 }
 
 const REDRAW_MS = 100

@@ -1,9 +1,11 @@
 import { createApp } from "../api/app.ts"
 import { auditFile } from "../api/audit.ts"
+import { BackupRoots } from "../api/backup-roots.ts"
 import { systemClock } from "../api/clock.ts"
 import { readServerConfig, type ServerConfig } from "../api/config.ts"
 import { readConfigFiles } from "../api/config-file.ts"
 import { Drain } from "../api/drain.ts"
+import { Jobs } from "../api/jobs.ts"
 import { createLog } from "../api/log.ts"
 import { Metrics } from "../api/metrics.ts"
 import type { Service } from "../api/service.ts"
@@ -67,6 +69,8 @@ export const serveCommand = command({
     const directory = (await findDataDirectory(runtime, context.globals.dataDir, configs)).path
     const storage = await runtime.openStorage(directory, { create: true, removeIfEmpty: true })
     await using prism = await Prism.openStorage(storage, runtime)
+    const { files } = runtime
+    const jobs = await Jobs.open({ storage, files, concurrent: config.limits.concurrentJobs })
     const began = context.now()
     const drain = new Drain()
     const service: Service = {
@@ -76,7 +80,9 @@ export const serveCommand = command({
       config,
       clock: systemClock,
       log: createLog(config.log, (line) => runtime.terminal.stderr(`${line}\n`)),
-      audit: auditFile(runtime.files, config.auditFile ?? `${directory}/audit.jsonl`),
+      jobs,
+      backupRoots: new BackupRoots({ files, configured: config.backupRoots, dataDirectory: storage.location }),
+      audit: auditFile(files, config.auditFile ?? `${directory}/audit.jsonl`),
       metrics: new Metrics(),
       uptime: () => (context.now() - began) / 1000,
     }
@@ -88,6 +94,7 @@ export const serveCommand = command({
       await finish(server, drain, config.drainSecs)
     } finally {
       server.kill()
+      await jobs.close()
     }
     return 0
   },

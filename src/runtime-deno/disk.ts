@@ -3,11 +3,12 @@ import { disk as nodeDisk } from "../runtime-node/disk.ts"
 import type { Disk, DiskWriter } from "../storage/disk.ts"
 import { type DenoFile, deno } from "./deno.ts"
 
-// Deno has no call of its own for these: reads at a position, free space, who runs here, timers that let a process end.
-const { openRead, freeBytes, self, findProcess, clock } = nodeDisk
+// Deno has no call of its own for these, or none that tells as much: reads at a position, free space, who runs here, timers that let a process end.
+const { realPath, openRead, freeBytes, self, findProcess, clock } = nodeDisk
 
 export const disk: Disk = {
   resolve: (path) => resolve(path),
+  realPath,
   parent: dirname,
   name: (path) => basename(path),
   join: (directory, name) => join(directory, name),

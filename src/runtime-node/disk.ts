@@ -7,6 +7,7 @@ import {
   readdir,
   readFile,
   readlink,
+  realpath,
   rename,
   rm,
   rmdir,
@@ -39,6 +40,7 @@ const clock: Clock = {
 
 export const disk: Disk = {
   resolve: (path) => resolve(path),
+  realPath: (path) => realpath(path),
   parent: dirname,
   name: (path) => basename(path),
   join: (directory, name) => join(directory, name),
@@ -58,8 +60,8 @@ export const disk: Disk = {
     return entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) }))
   },
 
-  async openRead(path) {
-    const handle = await open(path, "r")
+  async openRead(path, options) {
+    const handle = await open(path, options?.noLink ? constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) : "r")
     try {
       const found = await handle.stat()
       if (kindOf(found) === "directory") throw Object.assign(new Error("is a directory"), { code: "EISDIR" })

@@ -6,6 +6,8 @@
 export interface Disk {
   /** Absolute form of a path that a user typed. */
   readonly resolve: (path: string) => string
+  /** Follows every link of a path; fails with ENOENT where nothing is there. */
+  readonly realPath: (path: string) => Promise<string>
   readonly parent: (path: string) => string
   readonly name: (path: string) => string
   readonly join: (directory: string, name: string) => string
@@ -15,7 +17,8 @@ export interface Disk {
   ) => Promise<{ readonly kind: "file" | "directory" | "other"; readonly size: number } | undefined>
   /** Does not follow links: names of what is directly in a folder. */
   readonly list: (path: string) => Promise<{ readonly name: string; readonly kind: "file" | "directory" | "other" }[]>
-  readonly openRead: (path: string) => Promise<DiskReader>
+  /** With `noLink` the last name of the path must not be a symbolic link (ELOOP). */
+  readonly openRead: (path: string, options?: { readonly noLink: boolean }) => Promise<DiskReader>
   /** Streams a file from its beginning to its end; a pipe or device too. */
   readonly stream: (path: string) => Promise<ReadableStream<Uint8Array>>
   /** Opens a file that is there for writing at its end, which is at `length` afterwards. */

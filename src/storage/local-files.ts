@@ -24,6 +24,16 @@ export function localFiles(disk: Disk): Files {
       return (await attempt("look at", path, () => disk.stat(disk.resolve(path))))?.kind === "directory"
     },
 
+    realPath: (path) =>
+      attempt("look at", path, async () => {
+        try {
+          return await disk.realPath(disk.resolve(path))
+        } catch (error) {
+          if (isCode(error, "ENOENT")) return undefined
+          throw error
+        }
+      }),
+
     async read(path) {
       const place = disk.resolve(path)
       const found = await attempt("look at", path, () => disk.stat(place))
@@ -42,12 +52,12 @@ export function localFiles(disk: Disk): Files {
       )
     },
 
-    async open(path) {
+    async open(path, { noLink } = { noLink: false }) {
       const place = disk.resolve(path)
       const found = await attempt("look at", path, () => disk.stat(place))
       if (found?.kind === "directory") throw isFolder("read", path)
       if (found?.kind === "other") return undefined
-      return new LocalReadableFile(path, await attempt("read", path, () => disk.openRead(place)))
+      return new LocalReadableFile(path, await attempt("read", path, () => disk.openRead(place, { noLink })))
     },
 
     freeBytes: (path) =>
@@ -67,8 +77,20 @@ export function localFiles(disk: Disk): Files {
         await disk.rename(disk.resolve(from), target)
         await disk.syncDirectory(disk.parent(target))
       }),
+
+    async discard(temporary) {
+      if (!TEMPORARY.test(disk.name(temporary))) {
+        throw new PrismError("INVALID_REQUEST", `${temporary} is not the name of a temporary file`, {
+          place: temporary,
+        })
+      }
+      await attempt("remove", temporary, () => unlinkIfThere(disk, disk.resolve(temporary)))
+    },
   }
 }
+
+/** Of a file that is being written; nobody else gives a file such a name. */
+const TEMPORARY = /^\.prism-[0-9a-f]+\.tmp$/
 
 async function appendFile(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
   const target = disk.resolve(path)
@@ -88,7 +110,7 @@ async function appendFile(disk: Disk, path: string, bytes: Uint8Array): Promise<
 async function writeFile(
   disk: Disk,
   path: string,
-  { replace, verify }: Parameters<Files["write"]>[1],
+  { replace, verify, onTemporary }: Parameters<Files["write"]>[1],
 ): Promise<WritableStream<Uint8Array>> {
   const target = disk.resolve(path)
   const folder = disk.parent(target)
@@ -102,8 +124,9 @@ async function writeFile(
       hint: "use - for standard output",
     })
   }
-  const made = await attempt("make the folder of", path, () => makeDirectories(disk, folder))
   const temporary = disk.join(folder, `.prism-${randomHex()}.tmp`)
+  await onTemporary?.(temporary)
+  const made = await attempt("make the folder of", path, () => makeDirectories(disk, folder))
   const removeFolders = async () => {
     // One that somebody else uses by now stays.
     for (const directory of made.reverse()) await disk.removeDirectory(directory).catch(() => undefined)

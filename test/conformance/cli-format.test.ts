@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest"
 import { parseJson } from "../../src/base/json.ts"
+import { RateMeter } from "../../src/base/rate-meter.ts"
 import {
   displayWidth,
   formatBytes,
@@ -11,7 +12,7 @@ import {
   table,
   truncate,
 } from "../../src/cli/format.ts"
-import { type Progress, ProgressDisplay, RateMeter, renderProgress } from "../../src/cli/progress.ts"
+import { type Progress, ProgressDisplay, renderProgress } from "../../src/cli/progress.ts"
 
 describe("numbers", () => {
   test("counts, sizes and durations are short and never round up to a wrong unit", () => {

@@ -1,9 +1,10 @@
 // The HTTP interface over a storage in memory, without a server around it.
 import { createApp } from "../../src/api/app.ts"
 import type { AuditEntry } from "../../src/api/audit.ts"
-import type { ApiClock } from "../../src/api/clock.ts"
+import { type ApiClock, systemClock } from "../../src/api/clock.ts"
 import { DEFAULT_CONFIG, type Limits, type ServerConfig } from "../../src/api/config.ts"
 import { Drain } from "../../src/api/drain.ts"
+import { Jobs } from "../../src/api/jobs.ts"
 import type { AccessEntry } from "../../src/api/log.ts"
 import { Metrics } from "../../src/api/metrics.ts"
 import type { Service } from "../../src/api/service.ts"
@@ -28,6 +29,19 @@ export interface TestApi extends AsyncDisposable {
   readonly drain: Drain
 }
 
+/** What a service has besides collections and jobs; its logs say nothing. */
+export function quietService() {
+  return {
+    config: DEFAULT_CONFIG,
+    clock: systemClock,
+    drain: new Drain(),
+    metrics: new Metrics(),
+    log: { access: () => {}, failure: () => {} },
+    audit: async () => {},
+    uptime: () => 1,
+  } satisfies Partial<Service>
+}
+
 export async function testApi(
   options: Partial<Omit<ServerConfig, "limits">> & {
     readonly limits?: Partial<Limits>
@@ -35,18 +49,21 @@ export async function testApi(
   } = {},
 ): Promise<TestApi> {
   const { limits, service, ...config } = options
-  const prism = await Prism.openStorage(new MemoryStorage(), runtime)
+  const storage = new MemoryStorage()
+  const prism = await Prism.openStorage(storage, runtime)
+  const jobs = await Jobs.open({ storage, concurrent: 2 })
+  const quiet = quietService()
+  const { drain, metrics } = quiet
   const clock = new TestClock()
-  const drain = new Drain()
-  const metrics = new Metrics()
   const audited: AuditEntry[] = []
   const accesses: AccessEntry[] = []
   const failures: unknown[] = []
   const app = createApp({
+    ...quiet,
     prism,
     runtime,
-    drain,
-    uptime: () => 1,
+    jobs,
+    backupRoots: undefined,
     config: { ...DEFAULT_CONFIG, ...config, limits: { ...DEFAULT_CONFIG.limits, ...limits } },
     clock,
     log: {
@@ -54,7 +71,6 @@ export async function testApi(
       failure: (_time, _id, error) => void failures.push(error),
     },
     audit: async (entry) => void audited.push(entry),
-    metrics,
     ...service,
   })
   const fetch: TestApi["fetch"] = async (path, init, peer = LOCAL_PEER) =>
@@ -74,7 +90,10 @@ export async function testApi(
         headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
       }),
     drain,
-    [Symbol.asyncDispose]: () => prism.close(),
+    [Symbol.asyncDispose]: async () => {
+      await jobs.close()
+      await prism.close()
+    },
   }
 }
 

@@ -119,6 +119,7 @@ export class FakeRuntime implements Runtime {
       return this.fileBytes.get(path)?.length
     },
     isDirectory: async (path) => this.directories.has(path),
+    realPath: async (path) => (this.fileBytes.has(path) || this.directories.has(path) ? path : undefined),
     read: async (path) => {
       const bytes = this.fileBytes.get(path)
       if (bytes === undefined) throw new PrismError("FILE_NOT_FOUND", `there is no file ${path}`, { place: path })
@@ -144,6 +145,8 @@ export class FakeRuntime implements Runtime {
       this.fileBytes.delete(from)
       this.fileBytes.set(to, bytes)
     },
+    // Nothing is written under another name here.
+    discard: async () => {},
     write: async (path, { replace, verify }) => {
       const check = () => {
         if (!replace && this.fileBytes.has(path)) throw new PrismError("FILE_EXISTS", `${path} exists`, { place: path })

@@ -1,7 +1,10 @@
 // What answers each operation of the contract.
 import type { Handlers } from "../service.ts"
+import { archiveStreamHandlers } from "./archive-streams.ts"
+import { archiveHandlers } from "./archives.ts"
 import { collectionHandlers } from "./collections.ts"
 import { documentHandlers } from "./documents.ts"
+import { jobHandlers } from "./jobs.ts"
 import { searchHandlers } from "./search.ts"
 import { serverHandlers } from "./server.ts"
 
@@ -10,4 +13,7 @@ export const handlers: Partial<Handlers> = {
   ...collectionHandlers,
   ...documentHandlers,
   ...searchHandlers,
+  ...archiveHandlers,
+  ...archiveStreamHandlers,
+  ...jobHandlers,
 }

@@ -6,7 +6,7 @@ import { serverFigures } from "../server-figures.ts"
 import type { Handlers } from "../service.ts"
 
 /** The server itself. */
-export const serverHandlers: Handlers<"health" | "ready" | "metrics"> = {
+export const serverHandlers: Handlers<"health" | "ready" | "metrics" | "serverStats"> = {
   health: async (_, { prism, uptime }) => ({
     status: "ok",
     version: VERSION,
@@ -20,4 +20,16 @@ export const serverHandlers: Handlers<"health" | "ready" | "metrics"> = {
     if (drain.isDraining) throw draining()
     return { status: "ready" }
   },
+
+  serverStats: async (_, { prism, runtime, uptime, metrics, jobs }) => ({
+    version: VERSION,
+    runtime: { name: runtime.name, version: runtime.version },
+    uptime_secs: uptime(),
+    collections: (await prism.collectionNames()).length,
+    requests_total: metrics.requests,
+    requests_in_flight: metrics.inFlight,
+    errors_total: metrics.errors,
+    jobs_running: jobs.running,
+    memory_peak_bytes: runtime.terminal?.peakMemoryBytes() ?? null,
+  }),
 }

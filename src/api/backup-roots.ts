@@ -1,0 +1,118 @@
+import { encodeUtf8 } from "../base/bytes.ts"
+import { PrismError } from "../base/errors.ts"
+import type { Files } from "../runtime.ts"
+
+/** Where archives may be when nobody says otherwise, besides `backups` in the data folder. */
+const DEFAULT_ROOTS = ["/backup", "/backups", "/archive", "/tmp"]
+/** Of the data folder: the only part of it that a path in a request may lead to. */
+const BACKUPS = "backups"
+/** Of one name in a path: what the file systems of Linux and macOS take. */
+const NAME_BYTES_MAX = 255
+
+export interface BackupRootsOptions {
+  readonly files: Pick<Files, "realPath">
+  /** Undefined: the default ones. */
+  readonly configured: readonly string[] | undefined
+  /** Of the collections; undefined where they are in no folder. */
+  readonly dataDirectory: string | undefined
+}
+
+/** The folders of the server that paths in requests may lead to. They are looked at anew for each path: one that is made
+ *  or mounted while the server runs counts. */
+export class BackupRoots {
+  readonly #files: Pick<Files, "realPath">
+  readonly #roots: readonly string[]
+  readonly #dataDirectory: string | undefined
+
+  constructor({ files, configured, dataDirectory }: BackupRootsOptions) {
+    this.#files = files
+    this.#dataDirectory = dataDirectory
+    const own = dataDirectory === undefined ? [] : [`${dataDirectory}/${BACKUPS}`]
+    this.#roots = configured ?? [...own, ...DEFAULT_ROOTS]
+  }
+
+  /** The path without symbolic links, where all that is there of it is followed: what is missing may be made. Only the
+   *  last name may become a link later.
+   *  @throws PrismError INVALID_REQUEST for what is no absolute path, PATH_NOT_ALLOWED for what leads out of the roots */
+  async resolve(path: string): Promise<string> {
+    const names = namesOf(path)
+    const { real, missing, problem } = await this.#follow(names)
+    const resolved = joinPath(real, missing)
+    await this.#assertAllowed(path, resolved)
+    // What stands in the way is told only of places that may be asked about.
+    if (problem?.code === "IO_ERROR") {
+      throw new PrismError("INVALID_REQUEST", problem.message, { place: path, cause: problem })
+    }
+    if (problem) throw problem
+    return resolved
+  }
+
+  async #follow(
+    names: readonly string[],
+  ): Promise<{ real: string; missing: readonly string[]; problem: PrismError | undefined }> {
+    let problem: PrismError | undefined
+    for (let length = names.length; length > 0; length--) {
+      try {
+        const real = await this.#files.realPath(`/${names.slice(0, length).join("/")}`)
+        if (real !== undefined) return { real, missing: names.slice(length), problem }
+      } catch (error) {
+        if (!(error instanceof PrismError)) throw error
+        problem ??= error
+      }
+    }
+    return { real: "/", missing: names, problem }
+  }
+
+  async #assertAllowed(path: string, resolved: string): Promise<void> {
+    const roots = await this.#existing(this.#roots)
+    const [data] = await this.#existing(this.#dataDirectory === undefined ? [] : [this.#dataDirectory])
+    const isData = data !== undefined && isWithin(resolved, data) && !isWithin(resolved, joinPath(data, [BACKUPS]))
+    if (!isData && roots.some((root) => isWithin(resolved, root))) return
+    const folder = path.slice(0, path.lastIndexOf("/")) || "/"
+    const allowed = roots.length === 0 ? "none is there now" : `now these are: ${roots.join(", ")}`
+    throw new PrismError("PATH_NOT_ALLOWED", `${path} is not in a folder that archives may be in`, {
+      place: path,
+      hint: isData
+        ? `the data of collections is out of reach; name another folder with prism serve --backup-root (${allowed})`
+        : `allow it with prism serve --backup-root ${folder} (${allowed})`,
+    })
+  }
+
+  async #existing(folders: readonly string[]): Promise<string[]> {
+    const found: string[] = []
+    for (const folder of folders) {
+      // One that may not be looked at is as good as none.
+      const real = await this.#files.realPath(folder).catch(() => undefined)
+      if (real !== undefined) found.push(real)
+    }
+    return found
+  }
+}
+
+function namesOf(path: string): string[] {
+  const invalid = (message: string, hint: string) =>
+    new PrismError("INVALID_REQUEST", `${JSON.stringify(path.slice(0, 200))} ${message}`, { hint })
+  // Relative to what? To the server's working directory, which the client does not know.
+  if (!path.startsWith("/")) throw invalid("is not an absolute path", "a path on the server begins with /")
+  if (path.includes("\0")) throw invalid("holds a NUL character", "no file has such a name")
+  const names = path.split("/").filter((name) => name !== "" && name !== ".")
+  if (names.some((name) => encodeUtf8(name).length > NAME_BYTES_MAX)) {
+    throw invalid("has a name of more than 255 bytes in it", "no file has such a name")
+  }
+  if (names.includes("..")) {
+    throw new PrismError("PATH_NOT_ALLOWED", `${path} leads out of a folder with ..`, {
+      place: path,
+      hint: "write the path without .., in a folder that prism serve --backup-root names",
+    })
+  }
+  return names
+}
+
+function joinPath(folder: string, names: readonly string[]): string {
+  return [folder === "/" ? "" : folder, ...names].join("/") || "/"
+}
+
+/** Whether it is the folder or lies in it; both without links. */
+function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder === "/" ? "/" : `${folder}/`)
+}
