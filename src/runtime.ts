@@ -11,6 +11,9 @@ export interface Runtime {
     directory: string,
     options: { create: boolean; removeIfEmpty?: boolean; readOnly?: boolean },
   ): Promise<Storage>
+  /** What the live process that holds a folder's lock announces (`StorageLock.announce`), without taking the lock.
+   *  Undefined where there is no folder, no such process, or nothing that this user may read. */
+  readAnnouncement(directory: string): Promise<string | undefined>
   readonly createSha256: () => Sha256
   readonly createGcm: (direction: "encrypt" | "decrypt", key: Uint8Array, nonce: Uint8Array) => Gcm
   readonly zstd: Zstd
@@ -119,13 +122,19 @@ export interface Files {
   /** Byte length, or undefined where there is no such file. A directory is an IO_ERROR that says so. */
   size(path: string): Promise<number | undefined>
   isDirectory(path: string): Promise<boolean>
-  /** The one absolute path of what is there, without symbolic links, "." and ".."; undefined where nothing is. */
-  realPath(path: string): Promise<string | undefined>
+  /** Absolute form of a path, links left as they are. */
+  resolve(path: string): string
+  /** Where a path leads: absolute, every link on the way resolved, for what is there and for what may be made there.
+   *  PATH_NOT_ALLOWED where links lead nowhere or in a circle. */
+  realPath(path: string): Promise<string>
+  /** The system's folder for temporary files, where it may be known. */
+  temporaryDirectory(): string | undefined
   /** Streams a file; FILE_NOT_FOUND, PERMISSION_DENIED. */
   read(path: string): Promise<ReadableStream<Uint8Array>>
   /** Opens a file for reads at any place; undefined for a pipe or device. FILE_NOT_FOUND, PERMISSION_DENIED. With
-   *  `noLink` a path whose last name is a symbolic link is an IO_ERROR, also where it became one in this moment. */
-  open(path: string, options?: { noLink: boolean }): Promise<(RandomAccess & AsyncDisposable) | undefined>
+   *  `followLink` false (default true), a link in the place of the file is PATH_NOT_ALLOWED: what `realPath` gave is read,
+   *  or nothing, whoever puts a link there meanwhile. */
+  open(path: string, options?: { readonly followLink?: boolean }): Promise<(RandomAccess & AsyncDisposable) | undefined>
   /** Bytes that there is room for where `path` is or would be, where that can be told. */
   freeBytes(path: string): Promise<number | undefined>
   /** Writes beside `path` under a temporary name (exclusive, mode 0600, no links followed). Closing the stream syncs

@@ -2,15 +2,15 @@ import { encodeUtf8 } from "../base/bytes.ts"
 import { PrismError } from "../base/errors.ts"
 import type { Files } from "../runtime.ts"
 
-/** Where archives may be when nobody says otherwise, besides `backups` in the data folder. */
-const DEFAULT_ROOTS = ["/backup", "/backups", "/archive", "/tmp"]
+/** Where archives may be when nobody says otherwise, besides `backups` in the data folder and the system's temporary folder. */
+const DEFAULT_ROOTS = ["/backup", "/backups", "/archive"]
 /** Of the data folder: the only part of it that a path in a request may lead to. */
 const BACKUPS = "backups"
 /** Of one name in a path: what the file systems of Linux and macOS take. */
 const NAME_BYTES_MAX = 255
 
 export interface BackupRootsOptions {
-  readonly files: Pick<Files, "realPath">
+  readonly files: Pick<Files, "realPath" | "isDirectory" | "temporaryDirectory">
   /** Undefined: the default ones. */
   readonly configured: readonly string[] | undefined
   /** Of the collections; undefined where they are in no folder. */
@@ -20,7 +20,7 @@ export interface BackupRootsOptions {
 /** The folders of the server that paths in requests may lead to. They are looked at anew for each path: one that is made
  *  or mounted while the server runs counts. */
 export class BackupRoots {
-  readonly #files: Pick<Files, "realPath">
+  readonly #files: Pick<Files, "realPath" | "isDirectory" | "temporaryDirectory">
   readonly #roots: readonly string[]
   readonly #dataDirectory: string | undefined
 
@@ -28,39 +28,26 @@ export class BackupRoots {
     this.#files = files
     this.#dataDirectory = dataDirectory
     const own = dataDirectory === undefined ? [] : [`${dataDirectory}/${BACKUPS}`]
-    this.#roots = configured ?? [...own, ...DEFAULT_ROOTS]
+    const temporary = files.temporaryDirectory()
+    this.#roots = configured ?? [...own, ...DEFAULT_ROOTS, ...(temporary === undefined ? [] : [temporary])]
   }
 
-  /** The path without symbolic links, where all that is there of it is followed: what is missing may be made. Only the
-   *  last name may become a link later.
+  /** The path without symbolic links, for what is there and for what may be made there. Only the last name may become a
+   *  link later.
    *  @throws PrismError INVALID_REQUEST for what is no absolute path, PATH_NOT_ALLOWED for what leads out of the roots */
   async resolve(path: string): Promise<string> {
-    const names = namesOf(path)
-    const { real, missing, problem } = await this.#follow(names)
-    const resolved = joinPath(real, missing)
+    const plain = joinPath("/", namesOf(path))
+    let resolved: string
+    try {
+      resolved = await this.#files.realPath(plain)
+    } catch (error) {
+      // What stands in the way is told only of places that may be asked about.
+      await this.#assertAllowed(path, plain)
+      if (!(error instanceof PrismError) || error.code !== "IO_ERROR") throw error
+      throw new PrismError("INVALID_REQUEST", error.message, { place: path, cause: error })
+    }
     await this.#assertAllowed(path, resolved)
-    // What stands in the way is told only of places that may be asked about.
-    if (problem?.code === "IO_ERROR") {
-      throw new PrismError("INVALID_REQUEST", problem.message, { place: path, cause: problem })
-    }
-    if (problem) throw problem
     return resolved
-  }
-
-  async #follow(
-    names: readonly string[],
-  ): Promise<{ real: string; missing: readonly string[]; problem: PrismError | undefined }> {
-    let problem: PrismError | undefined
-    for (let length = names.length; length > 0; length--) {
-      try {
-        const real = await this.#files.realPath(`/${names.slice(0, length).join("/")}`)
-        if (real !== undefined) return { real, missing: names.slice(length), problem }
-      } catch (error) {
-        if (!(error instanceof PrismError)) throw error
-        problem ??= error
-      }
-    }
-    return { real: "/", missing: names, problem }
   }
 
   async #assertAllowed(path: string, resolved: string): Promise<void> {
@@ -82,8 +69,8 @@ export class BackupRoots {
     const found: string[] = []
     for (const folder of folders) {
       // One that may not be looked at is as good as none.
-      const real = await this.#files.realPath(folder).catch(() => undefined)
-      if (real !== undefined) found.push(real)
+      const isThere = await this.#files.isDirectory(folder).catch(() => false)
+      if (isThere) found.push(await this.#files.realPath(folder))
     }
     return found
   }

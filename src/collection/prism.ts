@@ -383,6 +383,12 @@ export class Prism implements AsyncDisposable {
     return await verifyArchive(source, options, this.#runtime)
   }
 
+  /** Tells other processes that use the folder a short text until this is closed; see `StorageLock.announce`. */
+  async announce(text: string): Promise<void> {
+    this.#assertWritable()
+    await this.#lock?.announce(text)
+  }
+
   /** Closes every collection, then gives the lock back. Twice is fine. */
   async close(): Promise<void> {
     this.#closing ??= this.#close()

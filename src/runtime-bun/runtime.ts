@@ -3,7 +3,7 @@ import { files } from "./files.ts"
 import { createGcm } from "./gcm.ts"
 import { createSha256 } from "./sha256.ts"
 import { startWorker } from "./start-worker.ts"
-import { openStorage } from "./storage.ts"
+import { openStorage, readAnnouncement } from "./storage.ts"
 import { terminal } from "./terminal.ts"
 import { zstd } from "./zstd.ts"
 
@@ -11,6 +11,7 @@ export const runtime: Runtime = {
   name: "bun",
   version: process.versions.bun ?? "unknown",
   openStorage,
+  readAnnouncement,
   createSha256,
   createGcm,
   zstd,

@@ -22,6 +22,8 @@ export interface DenoApi {
     options: { read?: boolean; write?: boolean; createNew?: boolean; mode?: number },
   ): Promise<DenoFile>
   stat(path: string): Promise<{ isFile: boolean; isDirectory: boolean; size: number }>
+  lstat(path: string): Promise<{ isSymlink: boolean }>
+  realPath(path: string): Promise<string>
   readDir(path: string): AsyncIterable<{ name: string; isFile: boolean; isDirectory: boolean }>
   rename(from: string, to: string): Promise<void>
   link(from: string, to: string): Promise<void>

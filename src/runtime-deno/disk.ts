@@ -3,12 +3,12 @@ import { disk as nodeDisk } from "../runtime-node/disk.ts"
 import type { Disk, DiskWriter } from "../storage/disk.ts"
 import { type DenoFile, deno } from "./deno.ts"
 
-// Deno has no call of its own for these, or none that tells as much: reads at a position, free space, who runs here, timers that let a process end.
-const { realPath, openRead, freeBytes, self, findProcess, clock } = nodeDisk
+// Deno has no call of its own for these: reads at a position, the folder for temporary files, free space, who runs here,
+// timers that let a process end.
+const { openRead, temporaryDirectory, freeBytes, self, findProcess, clock } = nodeDisk
 
 export const disk: Disk = {
   resolve: (path) => resolve(path),
-  realPath,
   parent: dirname,
   name: (path) => basename(path),
   join: (directory, name) => join(directory, name),
@@ -22,6 +22,19 @@ export const disk: Disk = {
       throw error
     }
   },
+
+  realPath: (path) => deno.realPath(path),
+
+  async isLink(path) {
+    try {
+      return (await deno.lstat(path)).isSymlink
+    } catch (error) {
+      if ((error as { code?: string }).code === "ENOENT") return false
+      throw error
+    }
+  },
+
+  temporaryDirectory,
 
   async list(path) {
     const entries: { name: string; kind: "file" | "directory" | "other" }[] = []

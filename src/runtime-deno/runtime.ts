@@ -4,7 +4,7 @@ import { files } from "./files.ts"
 import { createGcm } from "./gcm.ts"
 import { createSha256 } from "./sha256.ts"
 import { startWorker } from "./start-worker.ts"
-import { openStorage } from "./storage.ts"
+import { openStorage, readAnnouncement } from "./storage.ts"
 import { terminal } from "./terminal.ts"
 import { zstd } from "./zstd.ts"
 
@@ -12,6 +12,7 @@ export const runtime: Runtime = {
   name: "deno",
   version: deno.version.deno,
   openStorage,
+  readAnnouncement,
   createSha256,
   createGcm,
   zstd,

@@ -9,3 +9,8 @@ export function openStorage(
 ): Promise<Storage> {
   return LocalStorage.open(disk, directory, options)
 }
+
+/** See `Runtime.readAnnouncement`. */
+export function readAnnouncement(directory: string): Promise<string | undefined> {
+  return LocalStorage.readAnnouncement(disk, directory)
+}

@@ -2,6 +2,7 @@ import { constants } from "node:fs"
 import {
   type FileHandle,
   link,
+  lstat,
   mkdir,
   open,
   readdir,
@@ -15,7 +16,7 @@ import {
   statfs,
   unlink,
 } from "node:fs/promises"
-import { hostname } from "node:os"
+import { hostname, tmpdir } from "node:os"
 import { basename, dirname, join, resolve } from "node:path"
 import type { Clock, Disk, DiskReader, DiskWriter, ProcessIdentity } from "../storage/disk.ts"
 
@@ -40,7 +41,6 @@ const clock: Clock = {
 
 export const disk: Disk = {
   resolve: (path) => resolve(path),
-  realPath: (path) => realpath(path),
   parent: dirname,
   name: (path) => basename(path),
   join: (directory, name) => join(directory, name),
@@ -55,13 +55,26 @@ export const disk: Disk = {
     }
   },
 
+  realPath: (path) => realpath(path),
+
+  async isLink(path) {
+    try {
+      return (await lstat(path)).isSymbolicLink()
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false
+      throw error
+    }
+  },
+
+  temporaryDirectory: () => unlessRefused(tmpdir),
+
   async list(path) {
     const entries = await readdir(path, { withFileTypes: true })
     return entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) }))
   },
 
-  async openRead(path, options) {
-    const handle = await open(path, options?.noLink ? constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) : "r")
+  async openRead(path, { followLink = true } = {}) {
+    const handle = await open(path, constants.O_RDONLY | (followLink ? 0 : (constants.O_NOFOLLOW ?? 0)))
     try {
       const found = await handle.stat()
       if (kindOf(found) === "directory") throw Object.assign(new Error("is a directory"), { code: "EISDIR" })
@@ -134,7 +147,7 @@ export const disk: Disk = {
   async self(): Promise<ProcessIdentity> {
     return {
       pid: process.pid,
-      machine: (await readText("/etc/machine-id")) ?? hostName(),
+      machine: (await readText("/etc/machine-id")) ?? unlessRefused(hostname) ?? "",
       bootId: await readText("/proc/sys/kernel/random/boot_id"),
       pidNamespace: await readlink("/proc/self/ns/pid").catch(() => undefined),
       startTime: (await processStat(process.pid))?.startTime,
@@ -217,12 +230,12 @@ function kindOf(entry: { isFile(): boolean; isDirectory(): boolean }): "file" | 
   return entry.isFile() ? "file" : entry.isDirectory() ? "directory" : "other"
 }
 
-/** A runtime with permissions may refuse it. */
-function hostName(): string {
+/** What a runtime with permissions may keep to itself. */
+function unlessRefused(ask: () => string): string | undefined {
   try {
-    return hostname()
+    return ask()
   } catch {
-    return ""
+    return undefined
   }
 }
 

@@ -6,8 +6,6 @@
 export interface Disk {
   /** Absolute form of a path that a user typed. */
   readonly resolve: (path: string) => string
-  /** Follows every link of a path; fails with ENOENT where nothing is there. */
-  readonly realPath: (path: string) => Promise<string>
   readonly parent: (path: string) => string
   readonly name: (path: string) => string
   readonly join: (directory: string, name: string) => string
@@ -15,10 +13,17 @@ export interface Disk {
   readonly stat: (
     path: string,
   ) => Promise<{ readonly kind: "file" | "directory" | "other"; readonly size: number } | undefined>
+  /** Absolute, without any link in it. Fails with ENOENT where nothing is there, or where a link leads nowhere; with ELOOP
+   *  where links lead in a circle. */
+  readonly realPath: (path: string) => Promise<string>
+  /** False where nothing is there. */
+  readonly isLink: (path: string) => Promise<boolean>
+  /** The system's folder for temporary files, where it may be known. */
+  readonly temporaryDirectory: () => string | undefined
   /** Does not follow links: names of what is directly in a folder. */
   readonly list: (path: string) => Promise<{ readonly name: string; readonly kind: "file" | "directory" | "other" }[]>
-  /** With `noLink` the last name of the path must not be a symbolic link (ELOOP). */
-  readonly openRead: (path: string, options?: { readonly noLink: boolean }) => Promise<DiskReader>
+  /** Fails with ELOOP where the last name of the path is a link and `followLink` is false. */
+  readonly openRead: (path: string, options?: { readonly followLink?: boolean }) => Promise<DiskReader>
   /** Streams a file from its beginning to its end; a pipe or device too. */
   readonly stream: (path: string) => Promise<ReadableStream<Uint8Array>>
   /** Opens a file that is there for writing at its end, which is at `length` afterwards. */

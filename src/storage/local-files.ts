@@ -9,6 +9,7 @@ import {
   renameWithoutReplacing,
   unlinkIfThere,
 } from "./local-storage.ts"
+import { notAllowed, realPath } from "./real-path.ts"
 import { attempt, systemError } from "./system-error.ts"
 
 /** The files that a user names, the same on every runtime: the runtime brings the system calls. */
@@ -24,15 +25,11 @@ export function localFiles(disk: Disk): Files {
       return (await attempt("look at", path, () => disk.stat(disk.resolve(path))))?.kind === "directory"
     },
 
-    realPath: (path) =>
-      attempt("look at", path, async () => {
-        try {
-          return await disk.realPath(disk.resolve(path))
-        } catch (error) {
-          if (isCode(error, "ENOENT")) return undefined
-          throw error
-        }
-      }),
+    resolve: (path) => disk.resolve(path),
+
+    realPath: (path) => realPath(disk, path),
+
+    temporaryDirectory: () => disk.temporaryDirectory(),
 
     async read(path) {
       const place = disk.resolve(path)
@@ -52,12 +49,16 @@ export function localFiles(disk: Disk): Files {
       )
     },
 
-    async open(path, { noLink } = { noLink: false }) {
+    async open(path, options) {
       const place = disk.resolve(path)
-      const found = await attempt("look at", path, () => disk.stat(place))
-      if (found?.kind === "directory") throw isFolder("read", path)
-      if (found?.kind === "other") return undefined
-      return new LocalReadableFile(path, await attempt("read", path, () => disk.openRead(place, { noLink })))
+      try {
+        const found = await disk.stat(place)
+        if (found?.kind === "directory") throw isFolder("read", path)
+        if (found?.kind === "other") return undefined
+        return new LocalReadableFile(path, await disk.openRead(place, options))
+      } catch (error) {
+        throw isCode(error, "ELOOP") ? notAllowed(path, "a link is in the way") : systemError(error, "read", path)
+      }
     },
 
     freeBytes: (path) =>

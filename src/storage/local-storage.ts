@@ -2,7 +2,7 @@ import { decodeUtf8, encodeUtf8, toHex } from "../base/bytes.ts"
 import { assert, isDiskFull, PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
 import type { Disk, DiskReader, DiskWriter } from "./disk.ts"
-import { acquireLock, type HeldLock, LOCK_NAME, type LockFiles } from "./lock-file.ts"
+import { acquireLock, type HeldLock, LOCK_NAME, type LockFiles, readAnnouncement } from "./lock-file.ts"
 import { truncated } from "./memory-storage.ts"
 import { type Beat, HEARTBEAT_MS, judge, Pulse, parseOwnerFile, type Witness, watchMs } from "./owner-file.ts"
 import { isLockName, joinPath, parentPath, pathNames } from "./path.ts"
@@ -62,6 +62,26 @@ export class LocalStorage implements Storage {
       made = await attempt("make the folder", directory, () => makeDirectories(disk, root))
     }
     return new LocalStorage(disk, root, options, options.removeIfEmpty ? made : [])
+  }
+
+  /** What the holder of a folder's lock announces, without taking it: see `Runtime.readAnnouncement`. */
+  static async readAnnouncement(
+    disk: Disk,
+    directory: string,
+    heartbeatMs = HEARTBEAT_MS,
+  ): Promise<string | undefined> {
+    const root = disk.resolve(directory)
+    const { clock, findProcess } = disk
+    try {
+      return await attempt("look at the lock of", directory, async () => {
+        const witness = { self: await disk.self(), clock, findProcess, beatMs: heartbeatMs }
+        return await readAnnouncement(lockFiles(disk, root, witness))
+      })
+    } catch (error) {
+      // What is not for this user is none for it.
+      if (isCode(error, "PERMISSION_DENIED")) return undefined
+      throw error
+    }
   }
 
   async read(path: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
@@ -184,7 +204,8 @@ export class LocalStorage implements Storage {
         // A folder that goes when it is closed must not stay for the sake of its lock.
         this.#release(held, { forget: this.#temporary.length > 0 && (await this.#removeEmptyFolders()) }),
       )
-    return { isTakeover: held.isTakeover, assertHeld, release, [Symbol.asyncDispose]: release }
+    const announce = async (text: string) => await attempt("write the lock of", place, () => held.announce(text))
+    return { isTakeover: held.isTakeover, assertHeld, announce, release, [Symbol.asyncDispose]: release }
   }
 
   async hold(path: string, content: string): Promise<StorageHold> {

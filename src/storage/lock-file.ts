@@ -1,4 +1,5 @@
 import { PrismError } from "../base/errors.ts"
+import { parseAnnouncement, renderAnnouncement } from "./announcement.ts"
 import type { ProcessIdentity } from "./disk.ts"
 import {
   judge,
@@ -138,6 +139,13 @@ export class HeldLock {
     })
   }
 
+  /** Tells `text` to whoever reads this lock's file, in place of what it told before, until the release. LOCK_LOST. */
+  async announce(text: string): Promise<void> {
+    // Through the handle: by now the name may be a successor's.
+    await this.#pulse.setContent(renderAnnouncement(text))
+    await this.#look()
+  }
+
   /** `forget`: without a trace, for a folder that goes with it; only while nobody else can know of it. */
   async release(options: { forget?: boolean } = {}): Promise<void> {
     if (this.#state === "held" && options.forget && (await isHolder(this.#files, this.#pulse.nonce))) {
@@ -148,8 +156,17 @@ export class HeldLock {
   }
 }
 
+/** What the live holder of the lock announces. Undefined where there is no holder, or nothing is known of it; where it
+ *  announces nothing; and while somebody is taking over from it. */
+export async function readAnnouncement(files: Pick<LockFiles, "read"> & Witness): Promise<string | undefined> {
+  const root = await files.read(LOCK_NAME)
+  const file = root === undefined ? undefined : parseOwnerFile(root)
+  if (!file || (await judge(files, file)) !== "alive") return undefined
+  return (await isHolder(files, file.owner.nonce)) ? parseAnnouncement(file.content) : undefined
+}
+
 /** Whether the root is one's own, without a successor. In this order: a successor's link goes only after the root. */
-async function isHolder(files: LockFiles, nonce: string): Promise<boolean> {
+async function isHolder(files: Pick<LockFiles, "read">, nonce: string): Promise<boolean> {
   if ((await files.read(linkName(nonce))) !== undefined) return false
   const root = await files.read(LOCK_NAME)
   return root !== undefined && parseOwnerFile(root)?.owner.nonce === nonce

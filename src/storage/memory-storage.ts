@@ -115,7 +115,9 @@ export class MemoryStorage implements Storage {
     const assertHeld = async () => {
       if (this.#lock !== lock) throw new PrismError("LOCK_LOST", "this storage has another writer by now")
     }
-    const lock: StorageLock = { isTakeover: false, release, assertHeld, [Symbol.asyncDispose]: release }
+    // No other process is there to hear it.
+    const announce = assertHeld
+    const lock: StorageLock = { isTakeover: false, release, assertHeld, announce, [Symbol.asyncDispose]: release }
     this.#lock = lock
     return lock
   }

@@ -7,7 +7,7 @@ import type { Clock, ProcessIdentity } from "./disk.ts"
 //   owner    one line of JSON: who made the file, with a nonce that no other file ever has
 //   slots    two lines of SLOT_BYTES: "held" or "free", how often it was written, the owner's uptime and wall clock in
 //            milliseconds, CRC-32C in hex. They are written in turns, so that one is whole whenever somebody looks
-//   content  of a hold; none in a lock
+//   content  of a hold, as it was made; of a lock what its holder announces (announcement.ts), if it does
 //
 // The slots are written through the handle that made the file, never by its name: whatever has that name by now, an owner
 // that slept through its own burial touches only its own file.
@@ -75,6 +75,7 @@ export class Pulse {
   readonly #slotsOffset: number
   #handle: OwnerHandle | undefined
   #writing: Promise<void> = Promise.resolve()
+  #contentBytes = 0
   #count = 0
   /** When the last beat that was seen to count began. */
   #trusted: Moment | undefined
@@ -108,6 +109,17 @@ export class Pulse {
     return moment
   }
 
+  /** Writes over what stands behind the slots, durably; nothing once the file was given up. */
+  async setContent(bytes: Uint8Array): Promise<void> {
+    await this.#inTurn(async () => {
+      const handle = this.#handle
+      if (!handle) return
+      this.#contentBytes = Math.max(this.#contentBytes, bytes.length)
+      await handle.overwrite(bytes, this.#slotsOffset + 2 * SLOT_BYTES)
+      await handle.sync()
+    })
+  }
+
   trust(moment: Moment): void {
     this.#trusted = moment
   }
@@ -130,25 +142,32 @@ export class Pulse {
     if (!handle) return
     try {
       await this.#write(handle, false)
+      // What was announced is for nobody any more.
+      if (this.#contentBytes > 0) {
+        await handle.overwrite(new Uint8Array(this.#contentBytes).fill(0x20), this.#slotsOffset + 2 * SLOT_BYTES)
+        await handle.sync()
+      }
     } finally {
       await handle.close()
     }
   }
 
-  /** One after another: the slots are in order. */
   async #write(handle: OwnerHandle | undefined, isHeld: boolean): Promise<void> {
     if (!handle) return
     const count = ++this.#count
-    const before = this.#writing
-    const write = async () => {
-      await before.catch(() => undefined)
+    await this.#inTurn(async () => {
       const uptimeMs = await this.#clock.uptimeMs()
       const slot = encodeUtf8(renderSlot({ isHeld, count, uptimeMs, wallMs: this.#clock.wallMs() }))
       await handle.overwrite(slot, this.#slotsOffset + (count % 2) * SLOT_BYTES)
       // Other machines that share the folder see it only then.
       await handle.sync()
-    }
-    this.#writing = write()
+    })
+  }
+
+  /** One write after another: the slots are in order. */
+  async #inTurn(write: () => Promise<void>): Promise<void> {
+    const before = this.#writing
+    this.#writing = before.catch(() => undefined).then(write)
     await this.#writing
   }
 }

@@ -122,6 +122,9 @@ export interface StorageLock extends AsyncDisposable {
   /** Resolves while no other process can have taken over, else LOCK_LOST. What was synced before the call is seen by
    *  every later owner: call it after the sync and before the acknowledgement. Cheap while heartbeats are fresh. */
   assertHeld(): Promise<void>
+  /** Tells other processes a short text (1 KiB), in place of what was told before, until the release: where a server
+   *  listens, as an example. Only who may read the folder's files for their owner hears it. LOCK_LOST. */
+  announce(text: string): Promise<void>
   /** Twice is fine. */
   release(): Promise<void>
 }

@@ -240,17 +240,125 @@ test("SHA-256 gives the digests of FIPS 180-4, in any pieces", async () => {
   )
 })
 
-test("append makes a file for its owner alone, then writes on; rename takes the place of another", async () => {
-  await using folder = await temporaryFolder()
-  const path = system.path(folder.path, "logs/audit")
-  await files.append(path, bytes("one\n"))
-  await files.append(path, bytes("two\n"))
-  expect(await system.read(path)).toBe("one\ntwo\n")
-  expect(await system.mode(path)).toBe(0o600)
-  await system.write(`${path}.1`, "old")
-  await files.rename(path, `${path}.1`)
-  expect(await system.list(system.path(folder.path, "logs"))).toEqual(["audit.1"])
-  expect(await system.read(`${path}.1`)).toBe("one\ntwo\n")
-  expect(await refusalCode(files.append(folder.path, bytes("x")))).toBe("IO_ERROR")
-  expect(await refusalCode(files.rename(path, `${path}.2`))).toBe("FILE_NOT_FOUND")
+/** A folder whose own path has no link in it. */
+async function realFolder() {
+  const folder = await temporaryFolder()
+  return { path: await files.realPath(folder.path), [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
+}
+
+test("a real path has no links in it, also where the file is still to be made", async () => {
+  await using folder = await realFolder()
+  const at = (...names: string[]) => system.path(folder.path, ...names)
+  await write(at("inside/deep/file"), "text", false)
+  await write(at("outside/secret"), "text", false)
+  await system.link(at("inside/deep"), at("absolute"))
+  await system.link("../outside", at("inside/relative"))
+  await system.link(at("outside/secret"), at("inside/file"))
+  await system.link("inside/relative", at("chain"))
+  const leads: [string, string][] = [
+    ["inside/deep/file", "inside/deep/file"],
+    ["inside", "inside"],
+    ["inside/", "inside"],
+    ["absolute/file", "inside/deep/file"],
+    ["absolute/new", "inside/deep/new"],
+    ["absolute/new/and/more", "inside/deep/new/and/more"],
+    ["inside/relative", "outside"],
+    ["inside/relative/new", "outside/new"],
+    ["inside/file", "outside/secret"],
+    ["chain/secret", "outside/secret"],
+    ["chain/none/secret", "outside/none/secret"],
+    ["inside/../outside/x", "outside/x"],
+    // As everything here reads a path: two dots take the name before them away, before links are looked at.
+    ["absolute/../x", "x"],
+    ["none/../../x", "../x"],
+    ["no\u0308/\u{1F600}", "no\u0308/\u{1F600}"],
+  ]
+  for (const [path, expected] of leads) {
+    expect(await files.realPath(`${folder.path}/${path}`), path).toBe(system.path(at(expected)).replace(/\/$/, ""))
+  }
+  expect(await files.realPath("/")).toBe("/")
+  expect(await files.realPath("/../..")).toBe("/")
+  expect(await files.realPath("/none/at/all")).toBe("/none/at/all")
+  expect(files.resolve(at("absolute/../x"))).toBe(at("x"))
+  const here = files.resolve("")
+  expect(files.resolve("a/../b")).toBe(system.path(here, "b"))
+  expect(await files.realPath("none/b")).toBe(system.path(await files.realPath(here), "none/b"))
+})
+
+test("a path that goes on from a link to nothing, or in a circle, leads nowhere", async () => {
+  await using folder = await realFolder()
+  const at = (...names: string[]) => system.path(folder.path, ...names)
+  await system.link(at("nowhere"), at("dangling"))
+  await system.link(at("dangling"), at("to-dangling"))
+  await system.link("loop", at("loop"))
+  await system.link(at("b"), at("a"))
+  await system.link(at("a"), at("b"))
+  for (const path of [
+    "dangling",
+    "dangling/x",
+    "dangling/x/y",
+    "to-dangling",
+    "to-dangling/x",
+    "loop",
+    "loop/x",
+    "a",
+    "b/x",
+  ]) {
+    const error = await refusal(files.realPath(at(path)))
+    expect(error, path).toMatchObject({ code: "PATH_NOT_ALLOWED", place: at(path) })
+  }
+  await system.write(at("file"), "text")
+  expect(await refusalCode(files.realPath(at("file/x")))).toBe("IO_ERROR")
+  // Whoever makes what it leads to makes it a path.
+  await system.write(at("nowhere"), "text")
+  expect(await files.realPath(at("to-dangling"))).toBe(at("nowhere"))
+})
+
+test("a file is opened at exactly its path where links are not followed", async () => {
+  await using folder = await realFolder()
+  const at = (...names: string[]) => system.path(folder.path, ...names)
+  await write(at("real/file"), "text", false)
+  await system.link(at("real/file"), at("link"))
+  await system.link(at("nowhere"), at("dangling"))
+  await system.link("loop", at("loop"))
+  await system.link(at("real"), at("folder"))
+  for (const path of ["link", "dangling", "loop"]) {
+    expect(await refusalCode(files.open(at(path), { followLink: false })), path).toBe("PATH_NOT_ALLOWED")
+  }
+  for (const [path, options] of [
+    ["real/file", { followLink: false }],
+    ["folder/file", { followLink: false }],
+    ["link", { followLink: true }],
+    ["link", {}],
+  ] as const) {
+    await using opened = await files.open(at(path), options)
+    expect(opened?.size, path).toBe(4)
+    expect(await opened?.read(0, 4), path).toEqual(bytes("text"))
+  }
+  expect(await refusalCode(files.open(at("none"), { followLink: false }))).toBe("FILE_NOT_FOUND")
+  expect(await refusalCode(files.open(at("real"), { followLink: false }))).toBe("IO_ERROR")
+  expect(await files.open("/dev/null", { followLink: false })).toBe(undefined)
+})
+
+test("what is written at a real path comes nowhere else, whatever link is put there meanwhile", async () => {
+  await using folder = await realFolder()
+  const at = (...names: string[]) => system.path(folder.path, ...names)
+  await system.write(at("precious"), "precious")
+  for (const replace of [true, false]) {
+    const path = await files.realPath(at(`new-${replace}`))
+    const writer = (await files.write(path, { replace })).getWriter()
+    await system.link(at("precious"), path)
+    await writer.write(bytes("archive"))
+    if (replace) {
+      await writer.close()
+      expect(await system.read(path)).toBe("archive")
+      await using opened = await files.open(path, { followLink: false })
+      expect(opened?.size).toBe(7)
+    } else expect(await refusalCode(writer.close())).toBe("FILE_EXISTS")
+    expect(await system.read(at("precious"))).toBe("precious")
+  }
+})
+
+test("the system's folder for temporary files is one", async () => {
+  expect(await files.isDirectory(files.temporaryDirectory()!)).toBe(true)
 })

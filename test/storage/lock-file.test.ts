@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { assert, type PrismError } from "../../src/base/errors.ts"
 import type { ProcessIdentity } from "../../src/storage/disk.ts"
-import { acquireLock, type HeldLock, LOCK_NAME, type LockFiles } from "../../src/storage/lock-file.ts"
+import { acquireLock, type HeldLock, LOCK_NAME, type LockFiles, readAnnouncement } from "../../src/storage/lock-file.ts"
 import { Pulse, parseOwnerFile } from "../../src/storage/owner-file.ts"
 import { Random } from "../support/random.ts"
 import { refusal } from "../support/refusal.ts"
@@ -272,6 +272,138 @@ describe("under any order of steps and deaths", () => {
         new Set(["won", `data is in use by process ${winner}`]),
       )
       expect([...world.files.keys()], `seed ${seed}`).toEqual([LOCK_NAME])
+    }
+  })
+})
+
+describe("an announcement", () => {
+  test("that is read, under any order of steps and deaths, is of one who held the lock at that time", async () => {
+    const seen = { heard: 0, nothing: 0 }
+    for (let seed = 0; seed < 300; seed++) {
+      const world = new World()
+      const scheduler = new Scheduler(world, new Random(seed))
+      /** What a process announces while it holds the lock, and announced before, until that is written; and those who
+       *  listen meanwhile. */
+      const holders = new Map<Process, readonly string[]>()
+      const listening = new Set<Set<string>>()
+      let number = 0
+      const processes = [1, 2, 3].map((pid) => world.start(pid))
+      for (const process of processes) {
+        scheduler.run(process, async () => {
+          for (let visits = 0; visits < 2; visits++) {
+            const lock = await acquireUnlessLocked(process)
+            if (!lock) continue
+            for (let word = 0; word < 2; word++) {
+              const text = `${"x".repeat(40 * scheduler.random.below(3))} ${number++}`
+              holders.set(process, [...(holders.get(process) ?? []).slice(-1), text])
+              for (const heard of listening) heard.add(text)
+              await lock.announce(text)
+              await world.pause(process)
+            }
+            await lock.release()
+            holders.delete(process)
+          }
+        })
+      }
+      const reader = world.start(9)
+      scheduler.run(reader, async () => {
+        for (let look = 0; look < 20; look++) {
+          const allowed = new Set([...holders.values()].flat())
+          listening.add(allowed)
+          const heard = await readAnnouncement(reader.files())
+          listening.delete(allowed)
+          if (heard !== undefined) expect([...allowed], `seed ${seed}`).toContain(heard)
+          seen[heard === undefined ? "nothing" : "heard"]++
+          await world.pause(reader)
+        }
+      })
+      let deathsLeft = seed % 3
+      await scheduler.finish(() => {
+        if (deathsLeft === 0 || scheduler.random.below(20) > 0) return
+        const process = processes[scheduler.random.below(processes.length)]!
+        if (process.isAlive) deathsLeft--
+        process.isAlive = false
+        holders.delete(process)
+      })
+    }
+    expect(Math.min(seen.heard, seen.nothing)).toBeGreaterThan(300)
+  })
+
+  test("of a dead process, of one that was taken over from, and of one that released the lock is none", async () => {
+    const world = new World()
+    const [first, second, reader] = [1, 2, 9].map((pid) => world.start(pid)) as [Process, Process, Process]
+    expect(await readAnnouncement(reader.files())).toBe(undefined)
+    const old = await first.acquire()
+    expect(await readAnnouncement(reader.files())).toBe(undefined)
+    await old.announce("the first")
+    expect(await readAnnouncement(reader.files())).toBe("the first")
+    first.isAlive = false
+    expect(await readAnnouncement(reader.files())).toBe(undefined)
+    const lock = await second.acquire()
+    expect(await readAnnouncement(reader.files())).toBe(undefined)
+    // It only slept, and wakes up.
+    first.isAlive = true
+    await expect(old.announce("still the first")).rejects.toMatchObject({ code: "LOCK_LOST" })
+    expect(await readAnnouncement(reader.files())).toBe(undefined)
+    await lock.announce("the second")
+    await old.release()
+    expect(await readAnnouncement(reader.files())).toBe("the second")
+    await lock.beat()
+    await lock.beat()
+    expect(await readAnnouncement(reader.files())).toBe("the second")
+    await lock.release()
+    expect(await readAnnouncement(reader.files())).toBe(undefined)
+    expect(world.files.get(LOCK_NAME)?.text).not.toContain("second")
+    await expect(lock.announce("too late")).rejects.toMatchObject({ code: "LOCK_LOST" })
+    expect(world.files.get(LOCK_NAME)?.text).not.toContain("late")
+  })
+
+  test("of a process elsewhere counts while it beats", async () => {
+    const world = new World()
+    const there = world.start(1, { ...HOME, machine: "other", bootId: "c", pidNamespace: "o" })
+    const reader = world.start(9)
+    const lock = await there.acquire()
+    await lock.announce("here I am")
+    for (let beat = 0; beat < 5; beat++) {
+      world.nowMs += BEAT_MS
+      await lock.beat()
+      expect(await readAnnouncement(reader.files())).toBe("here I am")
+    }
+    world.nowMs += 4 * BEAT_MS
+    expect(await readAnnouncement(reader.files())).toBe(undefined)
+  })
+
+  test("that is half written is not believed", async () => {
+    const world = new World()
+    const [holder, reader] = [world.start(1), world.start(9)]
+    const lock = await holder.acquire()
+    const file = world.files.get(LOCK_NAME)!
+    const texts = [file.text]
+    const announced = ["http://127.0.0.1:3080 secret", 'ü\n"', "", "http://127.0.0.1:3080 another", "x".repeat(1900)]
+    for (const text of announced) {
+      await lock.announce(text)
+      expect(await readAnnouncement(reader.files())).toBe(text)
+      texts.push(file.text)
+    }
+    for (const [place, before] of texts.entries()) {
+      const after = texts[place + 1]
+      if (after === undefined) continue
+      const [from, to] = [announced[place - 1], announced[place]]
+      let halves = 0
+      for (let cut = 0; cut <= after.length; cut++) {
+        // A prefix arrived, over what was there or at the end of the file; or the beginning did not.
+        for (const torn of [
+          after.slice(0, cut) + before.slice(cut),
+          after.slice(0, cut),
+          before.slice(0, cut).padEnd(cut) + after.slice(cut),
+        ]) {
+          file.text = torn
+          const found = await readAnnouncement(reader.files())
+          expect([from, to, undefined], `${place}, cut at ${cut}`).toContain(found)
+          if (found === undefined) halves++
+        }
+      }
+      expect(halves).toBeGreaterThan(10)
     }
   })
 })

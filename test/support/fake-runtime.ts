@@ -24,6 +24,8 @@ export class FakeRuntime implements Runtime {
   readonly directories = new Map<string, LastingStorage | undefined>()
   /** Data directories where not even a pin can be written. */
   readonly unwritable = new Set<string>()
+  /** What the holders of data directories announce. */
+  readonly announcements = new Map<string, string>()
   readonly environment: Record<string, string> = {}
   /** What stdin holds, in the chunks in which it comes. */
   input: (string | Uint8Array)[] = []
@@ -106,6 +108,10 @@ export class FakeRuntime implements Runtime {
     return refused.length === 0 ? storage : refusing(storage, refused)
   }
 
+  async readAnnouncement(directory: string): Promise<string | undefined> {
+    return this.announcements.get(directory)
+  }
+
   createSha256() {
     const hash = createHash("sha256")
     return { update: (bytes: Uint8Array) => void hash.update(bytes), digestHex: () => hash.digest("hex") }
@@ -119,7 +125,10 @@ export class FakeRuntime implements Runtime {
       return this.fileBytes.get(path)?.length
     },
     isDirectory: async (path) => this.directories.has(path),
-    realPath: async (path) => (this.fileBytes.has(path) || this.directories.has(path) ? path : undefined),
+    // Without folders and links in it, every path is what it says.
+    resolve: (path) => path,
+    realPath: async (path) => path,
+    temporaryDirectory: () => "/tmp",
     read: async (path) => {
       const bytes = this.fileBytes.get(path)
       if (bytes === undefined) throw new PrismError("FILE_NOT_FOUND", `there is no file ${path}`, { place: path })

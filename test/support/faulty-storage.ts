@@ -571,7 +571,7 @@ export class FaultyStorage implements Storage {
       this.#check("", true)
       if (machine.owner !== this) throw new PrismError("LOCK_LOST", "this storage has another writer by now")
     }
-    const lock: StorageLock = { isTakeover, release, assertHeld, [Symbol.asyncDispose]: release }
+    const lock: StorageLock = { isTakeover, release, assertHeld, announce: assertHeld, [Symbol.asyncDispose]: release }
     this.#lock = lock
     return lock
   }

@@ -60,7 +60,7 @@ export async function withArchiveFile<T>(
   const { files, roots } = filesOf(service)
   const source = await roots.resolve(path)
   if (await files.isDirectory(source)) throw noFile(path, "a folder")
-  await using file = await files.open(source, { noLink: true })
+  await using file = await files.open(source, { followLink: false })
   if (!file) throw noFile(path, "a device or pipe")
   return await use(file)
 }
