@@ -41,7 +41,7 @@ function has(name: string): boolean {
 
 /** Command lines up to the cursor, and what can follow. */
 const CASES: [line: string, candidates: string[]][] = [
-  ["prism ", ["serve", "collection", "archive", "document", "search", "index", "key", "completion"]],
+  ["prism ", ["serve", "collection", "archive", "document", "search", "index", "key", "api-key", "completion"]],
   ["prism col", ["collection"]],
   ["prism-cli doc", ["document"]],
   ["prism collection ex", ["export"]],

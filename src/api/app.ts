@@ -19,6 +19,8 @@ import { collectionIn, collectionsIn } from "./scope.ts"
 import type { Call, Handler, Service } from "./service.ts"
 
 export interface App {
+  /** Every route that there is, for those who want to know that it is the contract's and no other. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[]
   /** Answers a request of the contract; rejects never. `peer` is missing where the runtime does not know it. */
   fetch(request: Request, peer?: Peer): Promise<Response>
 }
@@ -71,6 +73,10 @@ class HttpApp implements App {
     this.#authenticator = new Authenticator(config.apiKeys, localToken, runtime.createSha256)
     this.#rateLimit = new RateLimit(config.limits.requestsPerSecond, clock.monotonicMs)
     this.#router = this.#createRouter()
+  }
+
+  get routes(): App["routes"] {
+    return this.#router.routes.map(({ method, path }) => ({ method, path }))
   }
 
   async fetch(request: Request, peer?: Peer): Promise<Response> {

@@ -86,7 +86,7 @@ const path = z.string().min(1)
 const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
   error: "is a scheme, a host and maybe a port, such as https://app.example",
 })
-const apiKeys = z
+export const API_KEYS_SHAPE = z
   .array(
     z.strictObject({
       name: z.string().min(1).max(128),
@@ -134,7 +134,7 @@ const configFile = z.strictObject({
       concurrent_jobs: z.int().min(1).max(64).optional(),
     })
     .optional(),
-  api_keys: apiKeys.optional(),
+  api_keys: API_KEYS_SHAPE.optional(),
 })
 
 /** What the command line says. */
@@ -160,7 +160,7 @@ export function readServerConfig(
     port: flags.port ?? variable(env, "PRISM_PORT", port, Number) ?? server.port ?? DEFAULT_CONFIG.port,
     backupRoots: flags.backupRoots ?? server.backup_roots?.map(inFile),
     tls: tls && { certFile: inFile(tls.cert_file), keyFile: inFile(tls.key_file) },
-    apiKeys: variable(env, "PRISM_API_KEYS", apiKeys, parseJsonValue) ?? api_keys ?? DEFAULT_CONFIG.apiKeys,
+    apiKeys: variable(env, "PRISM_API_KEYS", API_KEYS_SHAPE, parseJsonValue) ?? api_keys ?? DEFAULT_CONFIG.apiKeys,
     allowedOrigins: server.allowed_origins ?? DEFAULT_CONFIG.allowedOrigins,
     limits: {
       bodyBytes: limits.body_bytes ?? DEFAULT_LIMITS.bodyBytes,

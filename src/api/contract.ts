@@ -23,6 +23,8 @@ export interface Operation {
   readonly query?: z.ZodObject
   readonly headers?: z.ZodObject
   readonly body?: z.ZodType | RawBody
+  /** Of a body, for those who read: `products`, `p1` and `p2` stand for a collection and ids. */
+  readonly example?: unknown
   /** Status of success, and what it answers: JSON of this shape, or bytes of this media type. */
   readonly status: 200 | 201
   readonly answer: z.ZodType | { readonly mediaType: string }
@@ -229,6 +231,17 @@ export const OPERATIONS = {
     summary: "Makes a collection",
     description: "The body is its schema, in JSON or (as `application/yaml`) in YAML.",
     body: "schema",
+    example: {
+      backends: {
+        text: {
+          fields: [
+            { name: "title", type: "text", stored: true, indexed: true },
+            { name: "price", type: "f64", stored: true, indexed: true },
+          ],
+        },
+        vector: { embedding_field: "embedding", dimension: 3, distance: "cosine" },
+      },
+    },
     status: 201,
     answer: z.object({ collection: z.string(), status: z.literal("created"), backends: z.array(z.string()) }),
   },
@@ -317,6 +330,10 @@ export const OPERATIONS = {
       "JSON: a list of documents, or an object with the list as `documents`. `application/x-ndjson`: a document a line, streamed. " +
       "What is acknowledged is durable and visible to the next search. A bad document is refused by itself.",
     body: "documents",
+    example: [
+      { id: "p1", title: "Wireless keyboard", price: 49.9, embedding: [0.1, 0.9, 0.2] },
+      { id: "p2", title: "Wired mouse", price: 19.9, embedding: [0.8, 0.1, 0.3] },
+    ],
     status: 201,
     answer: z.object({
       indexed: count,
@@ -371,6 +388,7 @@ export const OPERATIONS = {
     tag: "Search",
     summary: "Searches by text, by vector, or by both",
     body: searchRequest,
+    example: { query: "wireless keyboard", filter: "price:[10 TO 50]", limit: 5 },
     status: 200,
     answer: searchAnswer,
   },
@@ -387,6 +405,12 @@ export const OPERATIONS = {
         .min(1)
         .max(100),
     }),
+    example: {
+      searches: [
+        { collection: "products", query: "mouse" },
+        { collection: "products", vector: [0.1, 0.9, 0.2], limit: 1 },
+      ],
+    },
     status: 200,
     answer: z.object({ responses: z.array(z.union([searchAnswer, errorAnswer])) }),
   },
@@ -406,6 +430,7 @@ export const OPERATIONS = {
       overwrite: z.boolean().default(false).describe("true: also over a file that is no archive of ours"),
       wait,
     }),
+    example: { collection: "products", format: "portable", output_path: "/backup/products.prism.jsonl" },
     status: 200,
     answer: z.object({
       success: z.literal(true),
@@ -433,6 +458,7 @@ export const OPERATIONS = {
       mode: z.enum(["fail", "replace", "merge"]).default("fail"),
       wait,
     }),
+    example: { input_path: "/backup/products.prism.jsonl", target_collection: "products" },
     status: 200,
     answer: z.object({
       success: z.literal(true),
@@ -467,6 +493,11 @@ export const OPERATIONS = {
       overwrite: z.boolean().default(false).describe("true: also over a file that is no archive of ours"),
       wait,
     }),
+    example: {
+      collection: "products",
+      key: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+      output_path: "/backup/products.enc",
+    },
     status: 200,
     answer: z.object({
       success: z.literal(true),
@@ -493,6 +524,10 @@ export const OPERATIONS = {
       mode: z.enum(["fail", "replace", "merge"]).default("fail"),
       wait,
     }),
+    example: {
+      input_path: "/backup/products.enc",
+      key: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    },
     status: 200,
     answer: z.object({
       success: z.literal(true),
@@ -517,6 +552,7 @@ export const OPERATIONS = {
       overwrite: z.boolean().default(false).describe("true: also over a file that is no archive of ours"),
       wait,
     }),
+    example: { destination: { type: "file", path: "/backup/products.tar.zst" } },
     status: 200,
     answer: z.object({
       collection: z.string(),
@@ -539,6 +575,7 @@ export const OPERATIONS = {
       target_collection: collectionName.nullish(),
       wait,
     }),
+    example: { source: { type: "file", path: "/backup/products.tar.zst" } },
     status: 200,
     answer: z.object({
       collection: z.string(),

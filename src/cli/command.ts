@@ -16,6 +16,8 @@ export type ValueHint =
   | "FIELDS"
   | "N"
   | "HOST"
+  | "TEXT"
+  | "ROLE"
   | "VECTOR"
   | "ENTRY"
   | "BEFORE"
@@ -72,7 +74,9 @@ type Value<A> = A extends { type: "boolean" }
     : A extends { number: object }
       ? number | undefined
       : A extends { repeatable: true }
-        ? readonly string[] | undefined
+        ? A extends { required: true }
+          ? readonly string[]
+          : readonly string[] | undefined
         : A extends { variadic: true }
           ? string[]
           : A extends { type: "positional"; required: false }

@@ -1,3 +1,4 @@
+import { apiKeyCommands } from "./api-key-commands.ts"
 import { archiveCommands } from "./archive-commands.ts"
 import { collectionCommands } from "./collection-commands.ts"
 import { type Command, command, group } from "./command.ts"
@@ -51,6 +52,7 @@ export const program: Command = group({
     searchCommand,
     indexCommands,
     keyCommands,
+    apiKeyCommands,
     completion,
   ],
 })

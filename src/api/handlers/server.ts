@@ -1,12 +1,14 @@
 import { VERSION } from "../../base/version.ts"
 import { textAnswer } from "../answers.ts"
 import { OPERATIONS } from "../contract.ts"
+import { docsPage, docsPolicy } from "../docs/page.ts"
 import { draining } from "../drain.ts"
+import { openApiDocument } from "../openapi.ts"
 import { serverFigures } from "../server-figures.ts"
 import type { Handlers } from "../service.ts"
 
 /** The server itself. */
-export const serverHandlers: Handlers<"health" | "ready" | "metrics" | "serverStats"> = {
+export const serverHandlers: Handlers<"health" | "ready" | "metrics" | "serverStats" | "openapi" | "docs"> = {
   health: async (_, { prism, uptime }) => ({
     status: "ok",
     version: VERSION,
@@ -32,4 +34,17 @@ export const serverHandlers: Handlers<"health" | "ready" | "metrics" | "serverSt
     jobs_running: jobs.running,
     memory_peak_bytes: runtime.terminal?.peakMemoryBytes() ?? null,
   }),
+
+  openapi: async () => openApiDocument(),
+
+  docs: async ({ request }, { config }) =>
+    textAnswer(
+      docsPage(new URL(request.url).origin, config.apiKeys.length > 0),
+      OPERATIONS.docs.answer.mediaType,
+      200,
+      {
+        "content-security-policy": await docsPolicy(),
+        "referrer-policy": "no-referrer",
+      },
+    ),
 }
