@@ -182,22 +182,24 @@ class HttpApp implements App {
     run: Work,
   ): Promise<Response> {
     const { jobs } = this.#service
-    const { operation, collection = null, isAudited } = exchange
+    const { operation, collection = null, isAudited = false } = exchange
     const kind = operation as OperationId
     if (wait) return jsonAnswer(await jobs.wait(jobs.start(kind, collection, run)), status)
-    const job = jobs.start(kind, collection, isAudited ? (tools) => this.#auditedRun(exchange, run, tools) : run)
+    const job = jobs.start(kind, collection, (tools) => this.#runUnwatched({ ...exchange, isAudited }, run, tools))
     exchange.isAudited = false
     return jsonAnswer({ job: job.answer() }, 202)
   }
 
-  /** What came of a job is known when it ends, not when it is answered. */
-  async #auditedRun(exchange: Exchange, run: Work, tools: JobTools): Promise<unknown> {
+  /** What came of a job that nobody waits for is known when it ends, not when it is answered. */
+  async #runUnwatched(exchange: Exchange, run: Work, tools: JobTools): Promise<unknown> {
+    const { log, clock } = this.#service
     try {
       const result = await run(tools)
-      await this.#auditEnd(exchange, { outcome: "done" })
+      if (exchange.isAudited) await this.#auditEnd(exchange, { outcome: "done" })
       return result
     } catch (error) {
-      await this.#auditEnd(exchange, { outcome: "failed", ...codeOf(error) })
+      if (isOurs(error)) log.failure(clock.now().toISOString(), exchange.id, error)
+      if (exchange.isAudited) await this.#auditEnd(exchange, { outcome: "failed", ...codeOf(error) })
       throw error
     }
   }

@@ -105,12 +105,17 @@ export class Jobs {
     await this.#running.get(job)
   }
 
+  /** Resolves when none runs. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running.values())
+  }
+
   /** Takes no more jobs, cancels those that run, and resolves when they have ended. The next process tells of them. */
   async close(): Promise<void> {
     this.#isClosing = true
     const reason = new PrismError("INTERRUPTED", "the server ended before the job did", { hint: "start it again" })
     for (const job of this.#running.keys()) job.cancel(reason)
-    await Promise.all(this.#running.values())
+    await this.idle()
   }
 
   async #run(job: Job, record: JobRecord & { temporaries: string[] }, work: Work): Promise<void> {

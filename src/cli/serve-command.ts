@@ -91,7 +91,7 @@ export const serveCommand = command({
       await announce(context, server, directory)
       void openCollections(context, prism)
       await aborted(signal)
-      await finish(server, drain, config.drainSecs)
+      await finish(server, drain, jobs, config.drainSecs)
     } finally {
       server.kill()
       await jobs.close()
@@ -151,12 +151,17 @@ function aborted(signal: AbortSignal): Promise<void> {
   })
 }
 
-/** Lets requests finish, then their answers; what is not done after `seconds` is broken off. */
-async function finish(server: HttpServer, drain: Drain, seconds: number): Promise<void> {
+/** Lets requests finish, and jobs, then the answers; what is not done after `seconds` is broken off. */
+async function finish(server: HttpServer, drain: Drain, jobs: Jobs, seconds: number): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, seconds * 1000)
   })
-  await Promise.race([drain.begin().then(() => server.stop()), late])
+  const finished = async () => {
+    await drain.begin()
+    await jobs.idle()
+    await server.stop()
+  }
+  await Promise.race([finished(), late])
   clearTimeout(timer)
 }

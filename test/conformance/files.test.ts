@@ -240,6 +240,52 @@ test("SHA-256 gives the digests of FIPS 180-4, in any pieces", async () => {
   )
 })
 
+test("a temporary file's name is told before it is made, and whoever knows it can take the file away", async () => {
+  await using folder = await temporaryFolder()
+  const path = system.path(folder.path, "new/a")
+  let temporary = ""
+  const sink = await files.write(path, {
+    replace: false,
+    onTemporary: async (name) => {
+      temporary = name
+      expect(await system.list(folder.path)).toEqual([])
+    },
+  })
+  expect(await files.size(temporary)).toBe(0)
+  await files.discard(temporary)
+  await files.discard(temporary)
+  expect(await system.list(system.path(folder.path, "new"))).toEqual([])
+  await sink.abort()
+  await write(path, "mine", false)
+  for (const other of [path, `${path}/.prism-0.tmp/x`, system.path(folder.path, ".prism-x.tmp"), ""]) {
+    expect(await refusalCode(files.discard(other))).toBe("INVALID_REQUEST")
+  }
+  expect(await system.read(path)).toBe("mine")
+})
+
+test("a write whose temporary name nobody may know makes nothing", async () => {
+  await using folder = await temporaryFolder()
+  const onTemporary = () => Promise.reject(new PrismError("DISK_FULL", "no room for the name"))
+  const write = files.write(system.path(folder.path, "new/a"), { replace: false, onTemporary })
+  expect(await refusalCode(write)).toBe("DISK_FULL")
+  expect(await system.list(folder.path)).toEqual([])
+})
+
+test("append makes a file for its owner alone, then writes on; rename takes the place of another", async () => {
+  await using folder = await temporaryFolder()
+  const path = system.path(folder.path, "logs/audit")
+  await files.append(path, bytes("one\n"))
+  await files.append(path, bytes("two\n"))
+  expect(await system.read(path)).toBe("one\ntwo\n")
+  expect(await system.mode(path)).toBe(0o600)
+  await system.write(`${path}.1`, "old")
+  await files.rename(path, `${path}.1`)
+  expect(await system.list(system.path(folder.path, "logs"))).toEqual(["audit.1"])
+  expect(await system.read(`${path}.1`)).toBe("one\ntwo\n")
+  expect(await refusalCode(files.append(folder.path, bytes("x")))).toBe("IO_ERROR")
+  expect(await refusalCode(files.rename(path, `${path}.2`))).toBe("FILE_NOT_FOUND")
+})
+
 /** A folder whose own path has no link in it. */
 async function realFolder() {
   const folder = await temporaryFolder()

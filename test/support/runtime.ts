@@ -1,6 +1,6 @@
 // The runtime that the tests run on, and temporary folders through it. The only place where conformance tests may meet
 // a platform.
-import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Runtime } from "../../src/runtime.ts"
@@ -30,5 +30,6 @@ export const system = {
   read: (path: string): Promise<string> => readFile(path, "utf8"),
   write: (path: string, text: string): Promise<void> => writeFile(path, text),
   link: (target: string, path: string): Promise<void> => symlink(target, path),
+  move: (from: string, to: string): Promise<void> => rename(from, to),
   mode: async (path: string): Promise<number> => (await stat(path)).mode & 0o777,
 }
