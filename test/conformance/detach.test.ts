@@ -202,9 +202,16 @@ describe("while its archive is written", () => {
     const collection = await fillSmall(prism)
     // More than are handed to the log at once.
     const many = Array.from({ length: 3000 }, (_, place) => ({ id: `new-${place}`, fields: { words: "new" } }))
-    const adding = collection.add(many)
+    let isAdded = false
+    const adding = collection.add(many).finally(() => {
+      isAdded = true
+    })
     const shelf = new Shelf()
-    const [added, report] = await Promise.all([adding, prism.detach("c", { write: shelf.write })])
+    const write = async (frozen: Collection) => {
+      expect(isAdded).toBe(true)
+      return await shelf.write(frozen)
+    }
+    const [added, report] = await Promise.all([adding, prism.detach("c", { write })])
     expect(added.indexed).toBe(3000)
     expect(report.archive.document_count).toBe(3005)
     await prism.attach(streamOf(shelf.bytes))
@@ -234,17 +241,51 @@ describe("while its archive is written", () => {
     expect((await prism.detach("c", { write: new Shelf().write })).archive.document_count).toBe(6)
   })
 
-  test("one that is closed, and may be written to by who opens it again, stays in service", async () => {
-    await using prism = await openPrism()
-    const collection = await fillSmall(prism)
+  test.each([false, true])(
+    "one that is closed, and written to by who opens it again, stays: delete %s",
+    async (deleteData) => {
+      await using prism = await openPrism()
+      const collection = await fillSmall(prism)
+      const shelf = new Shelf()
+      shelf.meanwhile = async () => {
+        await collection.close()
+        await (await prism.collection("c")).add({ id: "late", fields: {} })
+      }
+      expect(await refusalCode(prism.detach("c", { write: shelf.write, deleteData }))).toBe("CLOSED")
+      expect(await (await prism.collection("c")).get("late")).toBeDefined()
+      expect((await prism.detach("c", { write: new Shelf().write })).archive.document_count).toBe(6)
+    },
+  )
+
+  test("a replacement that was begun before is refused when it would take the place", async () => {
+    const archive = await archiveOf("other")
+    const storage = new LastingStorage()
+    await using prism = await openPrism(storage)
+    const content = await contentOf(await fillSmall(prism))
+    let goOn = () => {}
+    const halted = new Promise<void>((resolve) => {
+      goOn = resolve
+    })
+    const parts = [archive.slice(0, -10), archive.slice(-10)]
+    const source = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        if (parts.length === 1) await halted
+        const part = parts.shift()
+        if (part) controller.enqueue(part)
+        else controller.close()
+      },
+    })
+    const replacing = refusal(prism.restore(source, { mode: "replace" }))
+    // Its header was read, and its name and schema found good.
+    while ((await storage.list("staging")).length === 0) await new Promise((resolve) => void setTimeout(resolve))
     const shelf = new Shelf()
     shelf.meanwhile = async () => {
-      await collection.close()
-      await (await prism.collection("c")).add({ id: "late", fields: {} })
+      goOn()
+      expect((await replacing).code).toBe("BUSY")
     }
-    expect(await refusalCode(prism.detach("c", { write: shelf.write }))).toBe("CLOSED")
-    expect(await (await prism.collection("c")).get("late")).toBeDefined()
-    expect((await prism.detach("c", { write: new Shelf().write })).archive.document_count).toBe(6)
+    await prism.detach("c", { write: shelf.write })
+    expect(await contentOf(await prism.reattach("c"))).toBe(content)
+    expect(await storage.list("staging")).toEqual([])
   })
 
   test("closing the Prism leaves it in service", async () => {
