@@ -41,3 +41,20 @@ export {
   textDocCount, textFieldLength, textFieldDocCount, textDocFreq, textLookup, textLookupCount, textLookupEnd,
   textLastDocument, textAnalyze,
 } from "./text/lookup";
+
+export {
+  graphNew, graphFree, graphBytes, graphNode, graphPutNode, graphRemoveNode, graphRecord, graphRecordBytes,
+  graphPutEdge, graphRemoveEdge, graphHasEdge, graphSetDocumentEdges, graphWantAll, graphWantNone, graphWant,
+  graphEdges, graphStats,
+} from "./graph/graph";
+export { graphWalkBegin, graphWalkFrom, graphBfs, graphShortestPath } from "./graph/walk";
+export {
+  graphWriterNew, graphWriterFree, graphWriterBytes, graphWriterPutNode, graphWriterDeleteNode, graphWriterSetEdge,
+  graphWriterAddDocument, graphWriterAddSegment, graphWriterDropDeleted, graphWriterIsEmpty, graphWriterSeal,
+} from "./graph/writer";
+export {
+  graphSegmentOpen, graphSegmentFree, graphSegmentCheck, graphSegmentNodes, graphSegmentEdges, graphSegmentDocuments,
+  graphSegmentExplicitWeights,
+} from "./graph/segment";
+export { graphAddSegment } from "./graph/load";
+export { graphOutputEnd } from "./graph/output";

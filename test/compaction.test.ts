@@ -6,6 +6,7 @@ const clean = (level: number, documents = 10): MergeCandidate => ({
   level,
   documentCount: documents,
   liveCount: documents,
+  graphWaste: 0,
   bytes: documents,
 })
 

@@ -126,6 +126,7 @@ describe("both shapes of a document mean the same", () => {
       { field: ordinals.get("text")!, text: "x" },
       { field: ordinals.get("i64")!, point: sortableI64(1n) },
     ],
+    edges: [],
     plainBytesCount: 0,
   }
   test("as objects", () => {

@@ -287,7 +287,7 @@ future: {a: 1}
 `
   test("what is not known is kept and reported, and does not stop a restore", () => {
     const schema = archive(FOREIGN)
-    assert.deepEqual(schema.unknownKeys, ["future", "backends.text.fields[1].boost"])
+    assert.deepEqual(schema.unknownKeys, ["future", "backends.text.fields[1].boost", "backends.graph.path"])
     assert.deepEqual(
       schema.text?.fields.map(({ name, analyzer }) => [name, analyzer.name]),
       [["_weight", "standard"]],
@@ -296,7 +296,6 @@ future: {a: 1}
       '"id" is a field of the system and not declared a second time',
       "backends.text.fields[1].tokenizer_options: no tokenizer takes options yet, they are kept without effect",
       'backends.text.fields[1].tokenizer: tokenizer "en_stem" is not here yet, standard is used instead',
-      "the graph backend is kept in the schema; this version builds no edges yet",
       "kept, but without effect in this version: backends.vector.num_shards",
     ])
     assert.equal(renderSchema(schema).yaml, FOREIGN)

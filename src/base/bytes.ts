@@ -128,3 +128,19 @@ export function fromBase64(text: string): Uint8Array | undefined {
   }
   return (group & ((1 << bits) - 1)) === 0 ? bytes : undefined
 }
+
+/** The order of two texts by their bytes in UTF-8, which is that of their code points. */
+export function compareUtf8(a: string, b: string): number {
+  const length = Math.min(a.length, b.length)
+  for (let i = 0; i < length; i++) {
+    const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)]
+    if (x === y) continue
+    // Halves of surrogate pairs stand for what comes behind all other units.
+    return x >= 0xd800 && y >= 0xd800 ? rotated(x) - rotated(y) : x - y
+  }
+  return a.length - b.length
+}
+
+function rotated(unit: number): number {
+  return unit >= 0xe000 ? unit - 0x800 : unit + 0x2000
+}

@@ -17,6 +17,7 @@ export const ERROR_CODES = {
   JOB_NOT_FOUND: { status: 404, exit: 3 },
   COLLECTION_NOT_FOUND: { status: 404, exit: 3 },
   DOCUMENT_NOT_FOUND: { status: 404, exit: 3 },
+  NODE_NOT_FOUND: { status: 404, exit: 3 },
   DATA_DIRECTORY_NOT_FOUND: { status: 404, exit: 3 },
   FILE_NOT_FOUND: { status: 404, exit: 3 },
   COLLECTION_EXISTS: { status: 409, exit: 4 },

@@ -1,6 +1,6 @@
 import { encodeUtf8 } from "../base/bytes.ts"
 import { PrismError } from "../base/errors.ts"
-import { diffArchives } from "../collection/archive/diff.ts"
+import { type Difference, diffArchives } from "../collection/archive/diff.ts"
 import { viewArchive } from "../collection/archive/view-archive.ts"
 import type { Key } from "../formats/key.ts"
 import type { RandomAccess } from "../runtime.ts"
@@ -58,7 +58,7 @@ const cat = command({
   description: "Write one entry of an archive to stdout, without restoring it",
   details: [
     "Every archive, a snapshot too, has the entry documents.jsonl: its documents as JSON lines, as prism document import " +
-      "takes them.",
+      "takes them. Where the collection has a graph there is graph.jsonl too: the nodes and edges that no document brings.",
   ],
   examples: [
     ["prism archive cat products.tar.zst schema.yaml", "the schema"],
@@ -83,9 +83,10 @@ const OUTPUT_BYTES = 64 * 1024
 
 const diff = command({
   name: "diff",
-  description: "Tell which documents differ between two archives, without restoring them",
+  description: "Tell which documents, nodes and edges differ between two archives, without restoring them",
   details: [
     "Each line is a document: + ID is only in AFTER, - ID only in BEFORE, ~ ID in both, with other fields or another vector. " +
+      "Nodes and edges that no document brings are named as such: + node ID, - edge FROM -TYPE-> TO. " +
       "The exit code is 0 where there is no difference, 1 where there is one. A key is tried on both archives.",
   ],
   examples: [
@@ -106,6 +107,7 @@ const diff = command({
     await using after = await viewArchive(second, keys, context.runtime)
     const display = context.progress(args.progress)
     const counts = { added: 0, removed: 0, changed: 0 }
+    const hasGraph = before.graphLineCount !== undefined || after.graphLineCount !== undefined
     const differences = diffArchives(before, after, {
       createSha256: context.runtime.createSha256,
       signal: context.signal,
@@ -115,9 +117,7 @@ const diff = command({
       let text = ""
       for await (const difference of differences) {
         counts[difference.change]++
-        text += context.json
-          ? `${JSON.stringify(difference)}\n`
-          : `${SIGNS[difference.change]} ${printable(difference.id)}\n`
+        text += context.json ? `${JSON.stringify(difference)}\n` : `${SIGNS[difference.change]} ${nameOf(difference)}\n`
         if (text.length < OUTPUT_BYTES) continue
         yield encodeUtf8(text)
         text = ""
@@ -127,10 +127,16 @@ const diff = command({
     await printBytes(context, lines())
     context.endProgress()
     const { added, removed, changed } = counts
-    context.note(`${plural(added, "document")} added, ${formatCount(removed)} removed, ${formatCount(changed)} changed`)
+    context.note(
+      `${plural(added, hasGraph ? "record" : "document")} added, ${formatCount(removed)} removed, ${formatCount(changed)} changed`,
+    )
     return added + removed + changed === 0 ? 0 : 1
   },
 })
+
+function nameOf({ kind, id }: Difference): string {
+  return kind === "document" ? printable(id) : `${kind} ${printable(id)}`
+}
 
 const SIGNS = { added: "+", removed: "-", changed: "~" } as const
 

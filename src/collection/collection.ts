@@ -2,35 +2,40 @@ import { isDiskFull, PrismError, type Problem } from "../base/errors.ts"
 import { analyze } from "../engine/analyzer.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import { Engine, isTrap } from "../engine/engine.ts"
+import type { Graph, GraphVisit } from "../engine/graph.ts"
 import type { QueryProgram } from "../engine/query.ts"
 import type { CacheStats } from "../storage/block-cache.ts"
 import { readManifest, removeDrafts, type SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
 import { replayWal } from "../storage/wal.ts"
 import { checkExport } from "./archive/check-request.ts"
+import { GraphLines } from "./archive/graph-lines.ts"
 import type { ExportOptions, ExportReport } from "./archive/options.ts"
 import { documentLines, portableChunks } from "./archive/portable.ts"
 import { snapshotChunks } from "./archive/snapshot.ts"
 import { writeArchive } from "./archive/write-archive.ts"
 import type { OptimizeOptions } from "./compactor.ts"
 import type { CollectionContext } from "./context.ts"
-import {
-  type CheckedDocument,
-  checkId,
-  DocumentChecker,
-  type DocumentInput,
-  indexFields,
-  parseFields,
-} from "./document.ts"
+import { type CheckedDocument, DocumentChecker, type DocumentInput, indexFields, parseFields } from "./document.ts"
+import { type ExpandedDocument, type Expansion, reachable } from "./expansion.ts"
+import { CollectionGraph } from "./graph.ts"
+import { checkId } from "./id.ts"
 import { checkOptions } from "./known-options.ts"
 import { releaseAll } from "./open-segments.ts"
-import { idOf, type WriteOperation } from "./operations.ts"
+import { documentIdOf, placeOf, type WriteOperation } from "./operations.ts"
 import type { Progress } from "./progress.ts"
 import { CollectionReader, pinManifest } from "./reader.ts"
 import { type RecallOptions, type RecallReport, sampleRecall } from "./recall.ts"
 import { analyzerOf, compareSchemas, parseSchema, type Schema, type VectorBackend } from "./schema.ts"
 import { SealedSegment } from "./sealed-segment.ts"
-import { planSearch, type SearchRequest, type SearchResponse, type SearchResult } from "./search-request.ts"
+import {
+  noGraph,
+  planSearch,
+  type SearchPlan,
+  type SearchRequest,
+  type SearchResponse,
+  type SearchResult,
+} from "./search-request.ts"
 import { type CompiledSearch, compileSearch, loadForSearch, loadPostings, searchSegments } from "./searcher.ts"
 import { allOf, prepareIds, type Segment, type SegmentShape, type VectorShape } from "./segment.ts"
 import { sizeOf, sizeOfFiles, sizeOfLogs } from "./size.ts"
@@ -190,7 +195,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
       indexed += done
       if (refused) {
         for (const operation of operations.slice(done)) {
-          problems.push({ ...asProblem(refused, ""), place: `document "${idOf(operation)}"` })
+          problems.push({ ...asProblem(refused, ""), place: placeOf(operation) })
         }
       }
     }
@@ -198,12 +203,43 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     return { indexed }
   }
 
+  /** Its nodes and edges. INVALID_REQUEST where the schema has no graph. */
+  get graph(): CollectionGraph {
+    if (!this.schema.graph) throw noGraph(this.name)
+    return new CollectionGraph({
+      name: this.name,
+      commit: async (operations) => await this.#gate.pass(() => this.#writer.commit(operations)),
+      read: async (use) => await this.#readGraph(use),
+      which: async (ids) => await this.which(ids),
+    })
+  }
+
   /** Adds documents that are checked already; for imports that check line by line. `onAdded` is called with how many of
    *  them, from the first on, are durable, before this resolves or rejects. */
   async addChecked(documents: readonly CheckedDocument[], onAdded?: (count: number) => void): Promise<void> {
-    const operations = documents.map((document) => ({ kind: "put", document }) as const)
-    const { refusal: refused } = await this.#gate.pass(() => this.#writer.commit(operations, onAdded))
+    await this.write(
+      documents.map((document) => ({ kind: "put", document })),
+      onAdded,
+    )
+  }
+
+  /** The same for nodes and edges too. */
+  async write(operations: readonly WriteOperation[], onDone?: (count: number) => void): Promise<void> {
+    const { refusal: refused } = await this.#gate.pass(() => this.#writer.commit(operations, onDone))
     if (refused) throw refused
+  }
+
+  /** Which operations would replace something: a document of the same id, or what was added as a node or edge. */
+  async replacing(operations: readonly WriteOperation[]): Promise<Set<WriteOperation>> {
+    const ids = await this.which(operations.flatMap((operation) => documentIdOf(operation) ?? []))
+    const records = operations.filter(({ kind }) => kind === "put node" || kind === "put edge")
+    const isThere = (graph: Graph, record: WriteOperation) =>
+      (record.kind === "put node" && graph.node(record.id) !== undefined) ||
+      (record.kind === "put edge" && graph.hasEdge(record.from, record.edgeType, record.to))
+    const found =
+      records.length > 0 ? await this.#readGraph((graph) => records.filter((record) => isThere(graph, record))) : []
+    const isReplaced = (id: string | undefined) => id !== undefined && ids.has(id)
+    return new Set([...found, ...operations.filter((operation) => isReplaced(documentIdOf(operation)))])
   }
 
   /** The document with this id, or undefined. INVALID_DOCUMENT or LIMIT_EXCEEDED for what no id can be. */
@@ -240,13 +276,19 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     const list = Array.isArray(ids) ? (ids as readonly string[]) : [ids as string]
     for (const id of list) checkId(id)
     const operations = list.map((id) => ({ kind: "delete", id }) as const)
-    return (await this.#gate.pass(() => this.#writer.commit(operations))).replaced
+    return (await this.#gate.pass(() => this.#writer.commit(operations))).found.documents
   }
 
   /** Searches by text, by vector, or by both. INVALID_REQUEST, INVALID_QUERY with the column, DIMENSION_MISMATCH. */
   async search(request: SearchRequest): Promise<SearchResponse<Fields>> {
     const started = performance.now()
     const plan = planSearch(this.name, this.schema, request, this.#analyze)
+    const found = await this.#found(plan)
+    const expanded = plan.expansion && (await this.#expand(plan, plan.expansion, found.results))
+    return { ...found, ...(expanded && { expanded }), latency_ms: performance.now() - started }
+  }
+
+  async #found(plan: SearchPlan): Promise<{ results: SearchResult<Fields>[]; total: number }> {
     let compiled: CompiledSearch | undefined
     await using found = await this.#read(
       async (segments) => {
@@ -266,7 +308,52 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
         return { id, score, fields: this.#shown(fieldsJson) }
       }),
     )
-    return { results, total, latency_ms: performance.now() - started }
+    return { results, total }
+  }
+
+  /** The documents that results lead to, in the graph as it is now: a little later than the search. */
+  async #expand(
+    plan: SearchPlan,
+    expansion: Expansion,
+    results: readonly SearchResult<Fields>[],
+  ): Promise<ExpandedDocument<Fields>[]> {
+    const starts = results.map(({ id }) => id)
+    const visits = await this.#readGraph((graph) => reachable(graph, starts, expansion))
+    let filter: QueryProgram | undefined
+    await using found = await this.#read(
+      async (segments) => {
+        await prepareIds(
+          segments,
+          visits.map(({ id }) => id),
+        )
+        if (!plan.filter) return
+        await loadForSearch(segments, plan)
+        const compiled = compileSearch(segments, this.schema, plan)
+        filter = compiled.filter
+        await loadPostings(segments, compiled)
+      },
+      (segments) => {
+        const accepts = segments.map((segment) => (filter ? segment.text.filter(filter) : undefined))
+        const documents: (GraphVisit & { segment: Segment; docOrd: number })[] = []
+        for (const visit of visits) {
+          if (documents.length === expansion.limit) break
+          for (const [place, segment] of segments.entries()) {
+            const docOrd = segment.find(visit.id)
+            if (docOrd === undefined) continue
+            if (accepts[place]?.has(docOrd) ?? true) documents.push({ ...visit, segment, docOrd })
+            break // an id is live in one segment at most
+          }
+        }
+        for (const accept of accepts) accept?.close()
+        return documents
+      },
+    )
+    return await Promise.all(
+      found.result.map(async ({ id, depth, start, segment, docOrd }) => {
+        const { fieldsJson } = await segment.stored(docOrd)
+        return { id, depth, via: starts[start] as string, fields: this.#shown(fieldsJson) }
+      }),
+    )
   }
 
   /** Every document in the order in which it was last written, as of the first one asked for; writes go on
@@ -287,6 +374,15 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     yield* documentLines(view)
   }
 
+  /** Every node and edge that no document brings as a line of a portable archive, without line end. */
+  async *graphLines(): AsyncGenerator<Uint8Array> {
+    if (!this.schema.graph) return
+    await using view = await this.#source.pin()
+    using lines = await GraphLines.open(view, this.#context)
+    yield* lines.nodes()
+    yield* lines.edges()
+  }
+
   /** Writes an archive of every document that was acknowledged before the call. Closes `sink` when it is whole and aborts
    *  it on an error. */
   async export(sink: WritableStream<Uint8Array>, options: ExportOptions = {}): Promise<ExportReport> {
@@ -302,8 +398,14 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
       await using view = await this.#source.pin()
       return yield* snapshotChunks(this.name, this.schema, view, options, this.#context)
     }
-    await using view = pinView(this.#source.segments)
-    return yield* portableChunks(this.name, this.schema, view, options, this.#context.codecs.createSha256)
+    const { createSha256 } = this.#context.codecs
+    if (!this.schema.graph) {
+      await using view = pinView(this.#source.segments)
+      return yield* portableChunks(this.name, this.schema, view, undefined, options, createSha256)
+    }
+    await using view = await this.#source.pin()
+    using lines = await GraphLines.open(view, this.#context)
+    return yield* portableChunks(this.name, this.schema, view, lines, options, createSha256)
   }
 
   /** A snapshot seals in memory what is not sealed yet: a collection that can be written does it once and for all. */
@@ -317,10 +419,11 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     }
   }
 
-  /** Drops every document that is not selected, for a collection that is not visible yet. Resolves to those of `ids` that
+  /** Drops every document that is not selected, and every node and edge that none brings, for a collection that is not visible yet. Resolves to those of `ids` that
    *  no document has. */
   async keepOnly({ where, ids = [] }: { where?: string; ids?: readonly string[] }): Promise<string[]> {
     await this.checkpoint()
+    this.#writer.keepDocumentsAlone()
     if (where === undefined) return await this.#keepIds(ids)
     const plan = planSearch(this.name, this.schema, { filter: where }, this.#analyze)
     let filter: QueryProgram | undefined
@@ -500,6 +603,18 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     await this.#writer.checkpoint()
   }
 
+  /** Leaves no segment that deletes nodes or edges of older ones: where they come behind others', it would delete theirs.
+   *  LIMIT_EXCEEDED where that takes more memory than there is. */
+  async forgetDeletions(options: OptimizeOptions): Promise<void> {
+    await this.checkpoint()
+    const hasDeletions = () => this.#source.manifest.segments.some(({ graph }) => (graph?.deletions ?? 0) > 0)
+    if (hasDeletions()) await this.#writer.optimize(options)
+    if (!hasDeletions()) return
+    throw new PrismError("LIMIT_EXCEEDED", "the graph is too large to be merged into another one", {
+      hint: "export the collection as portable where it lives, and merge that",
+    })
+  }
+
   /** Seals what is in memory and closes; for a staged collection about to be moved. Resolves to its segments. */
   async sealAndClose(): Promise<readonly SegmentEntry[]> {
     try {
@@ -593,6 +708,20 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     }
   }
 
+  /** Calls `use` with the graph, which is loaded first where it is not yet: it sees one moment. */
+  async #readGraph<T>(use: (graph: Graph) => T): Promise<T> {
+    for (;;) {
+      await this.#source.loadGraph()
+      const { graph } = this.#source
+      if (!graph) continue // a restore was merged in at this very moment
+      try {
+        return use(graph)
+      } catch (error) {
+        throw isTrap(error) ? trapped(this.name, error) : error
+      }
+    }
+  }
+
   /** The fields that a search shows: all but those that the schema declares as not stored. */
   #shown(fieldsJson: string): Fields {
     const fields = parseFields(fieldsJson) as Record<string, unknown>
@@ -608,6 +737,7 @@ function shapeOf(source: string): { schema: Schema; shape: SegmentShape } {
     engine: new Engine(),
     fields: indexFields(schema),
     vector: schema.vector && vectorShape(schema.vector),
+    hasGraph: schema.graph !== undefined,
   }
   return { schema, shape }
 }

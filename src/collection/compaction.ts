@@ -19,6 +19,8 @@ export interface MergeCandidate {
   readonly level: number
   readonly documentCount: number
   readonly liveCount: number
+  /** Nodes and edges in it that an optimization leaves out. */
+  readonly graphWaste: number
   /** Engine memory that building its live documents anew takes, see `buildBytes`. */
   readonly bytes: number
 }
@@ -75,7 +77,8 @@ export function planOptimize(segments: readonly MergeCandidate[], bytesMax: numb
   let first = 0
   let bytes = 0
   const close = (end: number) => {
-    const isClean = end - first === 1 && segments[first]?.documentCount === segments[first]?.liveCount
+    const [one, ...others] = segments.slice(first, end)
+    const isClean = others.length === 0 && one?.documentCount === one?.liveCount && one?.graphWaste === 0
     if (end > first && !isClean) runs.push({ first, end })
     first = end
     bytes = 0

@@ -17,6 +17,9 @@ import {
 import { sortableBool, sortableDate, sortableF64, sortableI64, sortableU64 } from "../engine/sortable.ts"
 import type { IndexedValue } from "../engine/text-index.ts"
 import { fromMicroseconds, parseDateTime } from "./date.ts"
+import { describe, quote } from "./describe.ts"
+import { type DocumentEdge, documentEdges } from "./document-edges.ts"
+import { checkId } from "./id.ts"
 import { BOOST_FIELD, ID_ORDINAL, INDEXED_AT_FIELD, searchFields } from "./index-fields.ts"
 import type { FieldType, Schema } from "./schema.ts"
 
@@ -37,6 +40,8 @@ export interface CheckedDocument {
   readonly vector: Float32Array | undefined
   /** What the text index takes; the id is field 0. */
   readonly values: IndexedValue[]
+  /** Those that the schema draws from its fields; each once. */
+  readonly edges: readonly DocumentEdge[]
   /** Values of bytes fields that were no base64 and were taken as UTF-8 (archives of 0.6 only). */
   readonly plainBytesCount: number
 }
@@ -48,7 +53,8 @@ export interface CheckOptions {
   indexedAt?: string
 }
 
-export const ID_BYTES_MAX = 512
+const NO_EDGES: readonly DocumentEdge[] = []
+
 export const DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 
 /** A document as a line of JSON gives it. It keeps the text of its fields as it was written. */
@@ -246,12 +252,19 @@ export class DocumentChecker {
       }
     }
     checkSize(fieldsJson, place)
-    return this.#checked(id, fieldsJson, fields, this.#checkVector(draft.vector, place), options.from ?? "user")
+    const vector = this.#checkVector(draft.vector, place)
+    return this.#checked(id, fieldsJson, fields, vector, { from: options.from ?? "user", isStored: false })
   }
 
   /** A stored document once more, as it was acknowledged. */
   checkStored(id: string, fieldsJson: string, vector: Float32Array | undefined): CheckedDocument {
-    return this.#checked(id, fieldsJson, parseFields(fieldsJson), vector, "archive")
+    return this.#checked(id, fieldsJson, parseFields(fieldsJson), vector, { from: "archive", isStored: true })
+  }
+
+  /** The edges alone that a stored document brings. */
+  storedEdges(id: string, fieldsJson: string): readonly DocumentEdge[] {
+    const declared = this.#schema.graph?.edges ?? []
+    return declared.length === 0 ? NO_EDGES : documentEdges(declared, id, parseFields(fieldsJson), { isStored: true })
   }
 
   #checked(
@@ -259,7 +272,7 @@ export class DocumentChecker {
     fieldsJson: string,
     fields: Readonly<Record<string, unknown>>,
     vector: Float32Array | undefined,
-    from: "user" | "archive",
+    { from, isStored }: { from: "user" | "archive"; isStored: boolean },
   ): CheckedDocument {
     const sink: ValueSink = { values: [{ field: ID_ORDINAL, term: id }], plainBytesCount: 0, place: placeOf(id), from }
     for (const plan of this.#plans) {
@@ -275,7 +288,8 @@ export class DocumentChecker {
         throw invalid(`field "${BOOST_FIELD}" expects a number above 0, found ${describe(boost)}`, sink.place)
       }
     }
-    return { id, fieldsJson, vector, values: sink.values, plainBytesCount: sink.plainBytesCount }
+    const edges = this.#schema.graph ? documentEdges(this.#schema.graph.edges, id, fields, { isStored }) : NO_EDGES
+    return { id, fieldsJson, vector, values: sink.values, edges, plainBytesCount: sink.plainBytesCount }
   }
 
   #checkVector(vector: ArrayLike<unknown> | undefined, place: string): Float32Array | undefined {
@@ -498,28 +512,6 @@ function oneVector(
   return vector
 }
 
-/** INVALID_DOCUMENT or LIMIT_EXCEEDED for what cannot be the id of a document. */
-export function checkId(id: unknown): string {
-  if (id === undefined) {
-    throw new PrismError("INVALID_DOCUMENT", "the document has no id", {
-      hint: 'give every document an "id" of its own',
-    })
-  }
-  if (typeof id !== "string") {
-    const hint = typeof id === "number" || typeof id === "bigint" ? { hint: "an id is text: put it in quotes" } : {}
-    throw new PrismError("INVALID_DOCUMENT", `the id of a document is text, found ${describe(id)}`, hint)
-  }
-  const bytes = utf8Length(id)
-  if (bytes > ID_BYTES_MAX) {
-    throw new PrismError("LIMIT_EXCEEDED", `the id has ${bytes} bytes, at most ${ID_BYTES_MAX} are possible`, {
-      place: placeOf(id),
-    })
-  }
-  // Two ids that differ in a lone surrogate alone would be one in UTF-8.
-  if (/\p{Surrogate}/u.test(id)) throw invalid("the id holds half a surrogate pair, which is no text", placeOf(id))
-  return id
-}
-
 function checkSize(fieldsJson: string, place: string): void {
   if (fieldsJson.length * 3 <= DOCUMENT_BYTES_MAX) return
   const bytes = utf8Length(fieldsJson)
@@ -543,17 +535,4 @@ function invalid(message: string, place: string, hint?: string): PrismError {
 
 function placeOf(id: string): string {
   return `document ${quote(id)}`
-}
-
-function describe(value: unknown): string {
-  if (value === null) return "null"
-  if (Array.isArray(value)) return "a list"
-  if (typeof value === "object") return "an object"
-  if (typeof value === "string") return `the text ${quote(value)}`
-  return String(value)
-}
-
-/** A word of the user's in a message: quoted, on one line, not too long. */
-function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
 }

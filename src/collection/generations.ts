@@ -2,6 +2,7 @@ import { toHex } from "../base/bytes.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
 import { DocSet } from "../engine/doc-set.ts"
+import type { Graph } from "../engine/graph.ts"
 import { removeLeftovers } from "../storage/leftovers.ts"
 import {
   type FileEntry,
@@ -15,8 +16,9 @@ import {
 import { joinPath } from "../storage/path.ts"
 import { pinnedFiles } from "../storage/pins.ts"
 import { encodeTombstones } from "../storage/tombstones.ts"
-import { WalWriter } from "../storage/wal.ts"
+import { WAL_VERSION, WalWriter } from "../storage/wal.ts"
 import type { CollectionContext } from "./context.ts"
+import { loadGraph } from "./graph-loader.ts"
 import { openSegments, pathsOf, releaseAll } from "./open-segments.ts"
 import { RamSegment } from "./ram-segment.ts"
 import type { Schema } from "./schema.ts"
@@ -42,6 +44,7 @@ interface State {
   readonly frozen: readonly RamSegment[]
   readonly active: RamSegment
   readonly log: WalWriter
+  readonly isLogOld: boolean
 }
 
 /** The segments and logs of a collection as its one writer changes them. Each change is one swap of the manifest:
@@ -49,10 +52,13 @@ interface State {
  *  process and no pin of another one needs it. One change at a time: the writer sees to that. */
 export class Generations {
   readonly #context: CollectionContext
+  readonly #schema: Schema
   readonly #shape: SegmentShape
-  /** True where a log is to be begun before anything is written: the owner before may wake up within a write to the one
-   *  that it knows. Nobody reads what comes behind the end of a log that another one continues. */
-  isLogInherited: boolean
+  /** True where the owner before may wake up within a write to the log: then another one is to be begun before anything is
+   *  written. Nobody reads what comes behind the end of a log that another one continues. */
+  #isLogInherited: boolean
+  /** True where the log is of an older version, which says nothing of nodes and edges: then too. */
+  #isLogOld: boolean
   #manifest: Manifest
   #sealed: readonly SealedSegment[]
   /** RAM segments that are full, oldest first. */
@@ -64,16 +70,21 @@ export class Generations {
   #uncertain: { readonly error: unknown } | undefined
   /** Files that no manifest names and nobody here reads; they go when no pin holds them. */
   readonly #obsolete = new Set<string>()
+  #graph: Graph | undefined
+  /** True where nodes and edges that no document brings are to be left out of what is built from now on. */
+  isOfDocumentsAlone = false
   /** Files that are read by name in this process, with how many times. */
   readonly #held = new Map<string, number>()
   /** The last sweep: they come one after another. */
   #sweeping: Promise<void> = Promise.resolve()
   #isClosed = false
 
-  private constructor(context: CollectionContext, shape: SegmentShape, state: State) {
+  private constructor(context: CollectionContext, schema: Schema, shape: SegmentShape, state: State) {
     this.#context = context
     this.#shape = shape
-    this.isLogInherited = context.isTakeover && !isOfTenure(state.active.log.path, context.tenure)
+    this.#schema = schema
+    this.#isLogInherited = context.isTakeover && !isOfTenure(state.active.log.path, context.tenure)
+    this.#isLogOld = state.isLogOld
     this.#manifest = state.manifest
     this.#sealed = state.sealed
     this.#frozen = state.frozen
@@ -86,10 +97,10 @@ export class Generations {
    *  durable. */
   static async create(
     { storage, directory, durable, tenure }: Pick<CollectionContext, "storage" | "directory" | "durable" | "tenure">,
-    schema: string,
+    schema: Schema,
     segments: readonly SegmentEntry[] = [],
   ): Promise<void> {
-    for (const folder of ["", ...FOLDERS]) await storage.makeDirectory(joinPath(directory, folder))
+    for (const folder of ["", ...foldersOf(schema)]) await storage.makeDirectory(joinPath(directory, folder))
     const log = { number: 1, path: logPath(1, tenure) }
     const file = await WalWriter.create(storage, joinPath(directory, log.path), { walNumber: log.number, durable })
     await file.close()
@@ -98,7 +109,7 @@ export class Generations {
       collectionId: toHex(crypto.getRandomValues(new Uint8Array(16))),
       generation: 1,
       committedAt: new Date().toISOString(),
-      schema,
+      schema: schema.source,
       documentCount: liveCount(segments),
       nextSegmentId: Math.max(0, ...segments.map(({ id }) => id)) + 1,
       logs: [log],
@@ -118,6 +129,8 @@ export class Generations {
     // A process that died, or whose sync failed, may have left a rename that a power cut takes back: then the manifest
     // before it is the one that counts, and its files are no leftovers.
     await storage.syncDirectory(directory)
+    // A collection from before the graph was there has no folder for it.
+    if (schema.graph) await storage.makeDirectory(joinPath(directory, "graph"))
     const pinned = await pinnedFiles(storage, directory)
     await removeLeftovers(storage, directory, new Set([MANIFEST_NAME, ...pathsOf(manifest), ...pinned]))
     const { sealed, logs } = await openSegments(name, context, manifest, schema, shape)
@@ -126,12 +139,28 @@ export class Generations {
     assert(last, "a manifest names a log")
     try {
       const log = await WalWriter.resume(storage, last.replay, { durable })
-      const state = { manifest, sealed, frozen: rams.slice(0, -1), active: last.ram, log }
-      return new Generations(context, shape, state)
+      const isLogOld = last.replay.version !== WAL_VERSION
+      const state = { manifest, sealed, frozen: rams.slice(0, -1), active: last.ram, log, isLogOld }
+      return new Generations(context, schema, shape, state)
     } catch (error) {
       await releaseAll([...sealed, ...rams]).catch(() => undefined)
       throw error
     }
+  }
+
+  get mustBeginLog(): boolean {
+    return this.#isLogInherited || this.#isLogOld
+  }
+
+  /** Undefined until it is loaded, and again once it is outdated. */
+  get graph(): Graph | undefined {
+    return this.#graph
+  }
+
+  /** The collection's graph, which is read at its first use. Between two commits alone. */
+  async loadGraph(): Promise<Graph> {
+    this.#graph ??= await loadGraph(this.#shape.engine, this.#schema, this, this.#context)
+    return this.#graph
   }
 
   get shape(): SegmentShape {
@@ -218,7 +247,8 @@ export class Generations {
     this.#frozen = [...this.#frozen, this.#active]
     this.#active = ram
     this.#log = log
-    this.isLogInherited = false
+    this.#isLogInherited = false
+    this.#isLogOld = false
     await full.close()
   }
 
@@ -226,7 +256,7 @@ export class Generations {
   captureLog(): Capture {
     const [ram] = this.#frozen
     assert(ram, "a segment waits to be sealed")
-    return this.#capture([ram], 0, (live) => ({
+    return this.#capture([ram], { level: 0, isOldest: this.#sealed.length === 0 }, (live) => ({
       kind: "log",
       log: endedLog(ram),
       documentCount: ram.documentCount,
@@ -237,7 +267,7 @@ export class Generations {
   /** What a run of sealed segments becomes one from. */
   captureRun(run: { first: number; end: number }, level: number): Capture {
     const sources = this.#sealed.slice(run.first, run.end)
-    return this.#capture(sources, level, (live, place) => {
+    return this.#capture(sources, { level, isOldest: run.first === 0 }, (live, place) => {
       const { entry } = sources[place] as SealedSegment
       return { kind: "segment", entry, live }
     })
@@ -245,7 +275,7 @@ export class Generations {
 
   #capture(
     sources: readonly Segment[],
-    level: number,
+    { level, isOldest }: { level: number; isOldest: boolean },
     describe: (live: Uint8Array, place: number) => BuildSource,
   ): Capture {
     for (const segment of sources) segment.retain()
@@ -257,6 +287,8 @@ export class Generations {
       id,
       stem: segmentStem(id, this.#context.tenure),
       level,
+      isOldest,
+      isOfDocumentsAlone: this.isOfDocumentsAlone,
       sources: lives.map((live, place) => describe(live.toBytes(), place)),
     }
     const release = async () => {
@@ -282,7 +314,7 @@ export class Generations {
         built = await SealedSegment.open(storage, directory, entry, this.#shape, cache)
         using now = this.#carryOver(sources, lives, entry.documentCount)
         built.live.and(now)
-        if (built.liveCount === 0) {
+        if (built.isEmpty) {
           await built.release()
           built = undefined
         } else if (built.liveCount < entry.documentCount)
@@ -372,6 +404,9 @@ export class Generations {
       for (const live of changed.values()) live.close()
     }
     this.#sealed = [...this.#sealed, ...opened]
+    // It is read again at its next use: what came in may be more than what was there.
+    this.#graph?.close()
+    this.#graph = undefined
     await this.#sweep()
     return replaced
   }
@@ -415,8 +450,12 @@ export class Generations {
       await this.#sweeping
     }
     await settleAll([
-      () => this.#log.close({ endMark: !this.isLogInherited }),
+      () => this.#log.close({ endMark: !this.#isLogInherited }),
       () => releaseAll(this.segments),
+      async () => {
+        this.#graph?.close()
+        this.#graph = undefined
+      },
       () => this.#sweep(),
       end,
     ])
@@ -449,7 +488,7 @@ export class Generations {
 
   async #syncFolders(): Promise<void> {
     const { storage, directory } = this.#context
-    for (const folder of FOLDERS) await storage.syncDirectory(joinPath(directory, folder))
+    for (const folder of foldersOf(this.#schema)) await storage.syncDirectory(joinPath(directory, folder))
   }
 
   /** Resolves to the new manifest. Who asked takes it over together with the segments and logs that it names: between
@@ -546,8 +585,10 @@ function endedLog({ log: { number, path, length } }: RamSegment): LogState {
 /** Ids that are looked up together. */
 const IDS_STEP = 1024
 
-/** Of a segment's files, in a collection's. */
-export const FOLDERS = ["text", "vector"]
+/** Of segments' files, in the collection's. */
+export function foldersOf({ graph }: Pick<Schema, "graph">): string[] {
+  return ["text", "vector", ...(graph ? ["graph"] : [])]
+}
 
 /** The same segment under another id, with the names that its files get. */
 function renamed(entry: SegmentEntry, id: number, tenure: string): SegmentEntry {

@@ -71,7 +71,7 @@ async function replay(
   let locations: WalLocation[] = []
   const apply = async () => {
     await prepareOperations(older, operations)
-    applyOperations(older, ram, operations, locations)
+    applyOperations({ older, active: ram, graph: undefined }, operations, locations)
     operations = []
     locations = []
   }

@@ -1,21 +1,48 @@
-import type { WalLocation, WalOperation } from "../storage/wal.ts"
+import type { Graph } from "../engine/graph.ts"
+import type { WalGraphOperation, WalLocation, WalOperation } from "../storage/wal.ts"
 import type { CheckedDocument, DocumentChecker } from "./document.ts"
+import { applyGraphOperation, setEdgesOf } from "./graph-operations.ts"
+import { placeOfEdge, placeOfNode } from "./graph-record.ts"
 import type { RamSegment } from "./ram-segment.ts"
 import { prepareIds, type Segment } from "./segment.ts"
 
 /** One write: what the log records and the segments then show. */
-export type WriteOperation =
+export type WriteOperation = DocumentOperation | WalGraphOperation
+
+type DocumentOperation =
   | { readonly kind: "put"; readonly document: CheckedDocument }
   | { readonly kind: "delete"; readonly id: string }
 
-export function idOf(operation: WriteOperation): string {
-  return operation.kind === "put" ? operation.document.id : operation.id
+/** Of the document that it is about; undefined where that is a node or an edge. */
+export function documentIdOf(operation: WriteOperation): string | undefined {
+  if (operation.kind === "put") return operation.document.id
+  return operation.kind === "delete" ? operation.id : undefined
+}
+
+/** Names what it is about as a user would. */
+export function placeOf(operation: WriteOperation): string {
+  switch (operation.kind) {
+    case "put":
+      return `document "${operation.document.id}"`
+    case "delete":
+      return `document "${operation.id}"`
+    case "put node":
+    case "delete node":
+      return placeOfNode(operation.id)
+    default:
+      return placeOfEdge(operation)
+  }
 }
 
 /** What an operation of the log was when it was written. */
 export function replayed(checker: DocumentChecker, operation: WalOperation): WriteOperation {
-  if (operation.kind === "delete") return operation
+  if (operation.kind !== "put") return operation
   return { kind: "put", document: checker.checkStored(operation.id, operation.fieldsJson, operation.vector) }
+}
+
+/** What the log records of an operation. */
+export function asLogged(operation: WriteOperation): WalOperation {
+  return operation.kind === "put" ? { kind: "put", ...operation.document } : operation
 }
 
 /** Makes `applyOperations` possible; undefined when it is. */
@@ -23,20 +50,38 @@ export function prepareOperations(
   older: readonly Segment[],
   operations: readonly WriteOperation[],
 ): Promise<unknown> | undefined {
-  return prepareIds(older, operations.map(idOf))
+  return prepareIds(
+    older,
+    operations.flatMap((operation) => documentIdOf(operation) ?? []),
+  )
 }
 
-/** Applies operations that stand in the log of `active`, in order: a put adds its document there, and either kind takes
- *  the document that its id had, here or in an older segment, out of sight. Returns for each whether there was one. */
+/** Where operations take effect. */
+export interface Target {
+  readonly older: readonly Segment[]
+  /** The one whose log they stand in. */
+  readonly active: RamSegment
+  /** Undefined as long as it is not loaded. */
+  readonly graph: Graph | undefined
+}
+
+/** Applies operations in order: a put adds its document to the active segment, and either kind takes the document that its
+ *  id had, there or in an older segment, out of sight. The graph changes with them. Returns for each whether what it
+ *  replaces or deletes was there, as far as that is known. */
 export function applyOperations(
-  older: readonly Segment[],
-  active: RamSegment,
+  { older, active, graph }: Target,
   operations: readonly WriteOperation[],
   locations: readonly WalLocation[],
 ): boolean[] {
   return operations.map((operation, place) => {
-    const found = removeLive(older, active, idOf(operation))
+    if (operation.kind !== "put" && operation.kind !== "delete") {
+      active.countGraphOperation(operation)
+      return graph !== undefined && applyGraphOperation(graph, operation)
+    }
+    const id = operation.kind === "put" ? operation.document.id : operation.id
+    const found = removeLive(older, active, id)
     if (operation.kind === "put") active.add(operation.document, locations[place] as WalLocation)
+    if (graph) setEdgesOf(graph, id, operation.kind === "put" ? operation.document.edges : [])
     return found
   })
 }

@@ -208,6 +208,7 @@ export class Prism implements AsyncDisposable {
       })
       const { collection: name } = report
       let warning = await staged.quotaWarning()
+      if (mode === "merge") await staged.forgetDeletions(options.signal ? { signal: options.signal } : {})
       const segments = await staged.sealAndClose()
       options.signal?.throwIfAborted()
       if (!options.dryRun) {
@@ -490,10 +491,7 @@ export class Prism implements AsyncDisposable {
   async #stage(schema: Schema): Promise<string> {
     const directory = this.#folders.stage()
     try {
-      await Generations.create(
-        { storage: this.#storage, directory, durable: false, tenure: this.#tenure },
-        schema.source,
-      )
+      await Generations.create({ storage: this.#storage, directory, durable: false, tenure: this.#tenure }, schema)
       return directory
     } catch (error) {
       await this.#folders.discard(directory)

@@ -5,9 +5,10 @@ import { VectorWriter } from "../engine/vector-index.ts"
 import type { StoredDocument } from "../storage/document-store.ts"
 import type { LogEntry } from "../storage/manifest.ts"
 import type { ReadableFile } from "../storage/storage.ts"
-import { decodeWalDocument, readWalDocument, type WalLocation } from "../storage/wal.ts"
+import { decodeWalDocument, readWalDocument, type WalGraphOperation, type WalLocation } from "../storage/wal.ts"
 import type { Tuning } from "./context.ts"
 import type { CheckedDocument } from "./document.ts"
+import type { WriteOperation } from "./operations.ts"
 import { Segment, type SegmentShape } from "./segment.ts"
 
 const SCAN_BYTES = 1 << 20
@@ -21,8 +22,10 @@ export class RamSegment extends Segment {
   /** As the manifest names it; replaced when another one continues it. */
   log: LogEntry
   readonly paths: readonly string[]
-  /** Bytes of stored fields so far, in UTF-16 units, and of vectors. */
+  /** Of all documents, nodes and edges so far; see `operationBytes`. */
   storedBytes = 0
+  /** Changes of nodes and edges in the log: they are in the collection's graph, not here. */
+  graphOperationCount = 0
   readonly #engine: Engine
   readonly #dimension: number
   readonly #file: ReadableFile
@@ -43,9 +46,10 @@ export class RamSegment extends Segment {
     this.live = DocSet.create(shape.engine, 1024)
   }
 
-  /** True when `documents` more of `bytes` together (see `documentBytes`) belong into the next segment. */
+  /** True when `documents` more, and nodes and edges with them, of `bytes` together (see `operationBytes`) belong into the
+   *  next segment. */
   isFullFor(bytes: number, documents: number, tuning: Tuning): boolean {
-    if (this.documentCount === 0) return false
+    if (this.documentCount === 0 && this.graphOperationCount === 0) return false
     const vectors = (this.vector?.count ?? 0) + documents
     return (
       this.documentCount + documents > tuning.ramDocuments ||
@@ -68,8 +72,13 @@ export class RamSegment extends Segment {
     this.#offsets[docOrd] = location.offset
     this.#lengths[docOrd] = location.length
     this.live.add(docOrd)
-    this.storedBytes += documentBytes(document)
+    this.storedBytes += operationBytes({ kind: "put", document })
     return docOrd
+  }
+
+  countGraphOperation(operation: WalGraphOperation): void {
+    this.graphOperationCount++
+    this.storedBytes += operationBytes(operation)
   }
 
   loadVectors(): undefined {
@@ -132,7 +141,19 @@ export class RamSegment extends Segment {
   }
 }
 
-/** What a document counts against Tuning.ramBytes: UTF-16 units of its fields and 4 bytes a vector component. */
-export function documentBytes(document: { fieldsJson: string; vector: Float32Array | undefined }): number {
-  return document.fieldsJson.length + (document.vector?.length ?? 0) * 4
+/** What an operation counts against Tuning.ramBytes: UTF-16 units of a document's fields and 4 bytes a vector component,
+ *  of a node and an edge all that they say. A deletion counts nothing. */
+export function operationBytes(operation: WriteOperation): number {
+  switch (operation.kind) {
+    case "put": {
+      const { fieldsJson, vector } = operation.document
+      return fieldsJson.length + (vector?.length ?? 0) * 4
+    }
+    case "put node":
+      return operation.id.length + operation.recordJson.length
+    case "put edge":
+      return operation.from.length + operation.edgeType.length + operation.to.length + 8
+    default:
+      return 0
+  }
 }

@@ -1,9 +1,11 @@
 import { type ErrorCode, PrismError } from "../base/errors.ts"
+import type { Graph } from "../engine/graph.ts"
 import { encodeManifest, type Manifest, readManifest } from "../storage/manifest.ts"
 import { pinFiles } from "../storage/pins.ts"
 import type { StorageHold } from "../storage/storage.ts"
 import type { CollectionContext } from "./context.ts"
 import type { LogState } from "./generations.ts"
+import { loadGraph } from "./graph-loader.ts"
 import { openSegments, pathsOf, releaseAll } from "./open-segments.ts"
 import type { Schema } from "./schema.ts"
 import type { Segment, SegmentShape } from "./segment.ts"
@@ -54,9 +56,19 @@ export class CollectionReader {
   readonly #name: string
   readonly #segments: readonly Segment[]
   readonly #pin: StorageHold | undefined
+  readonly #loadGraph: () => Promise<Graph>
+  #loading: Promise<Graph> | undefined
+  #graph: Graph | undefined
   #closing: Promise<void> | undefined
 
-  private constructor(name: string, pinned: PinnedManifest, segments: readonly Segment[], logs: readonly LogState[]) {
+  private constructor(
+    name: string,
+    pinned: PinnedManifest,
+    segments: readonly Segment[],
+    logs: readonly LogState[],
+    load: () => Promise<Graph>,
+  ) {
+    this.#loadGraph = load
     this.#name = name
     this.manifest = pinned.manifest
     this.logs = logs
@@ -75,7 +87,9 @@ export class CollectionReader {
     try {
       const { sealed, logs } = await openSegments(name, context, pinned.manifest, schema, shape)
       const states = logs.map(({ ram, replay }) => ({ ...ram.log, length: replay.wholeBytes ?? 0 }))
-      return new CollectionReader(name, pinned, [...sealed, ...logs.map(({ ram }) => ram)], states)
+      const segments = [...sealed, ...logs.map(({ ram }) => ram)]
+      const load = async () => await loadGraph(shape.engine, schema, { segments, logs: states }, context)
+      return new CollectionReader(name, pinned, segments, states, load)
     } catch (error) {
       await pinned.pin?.release()
       if (!(error instanceof PrismError && isCode(error.cause, "FILE_NOT_FOUND"))) throw error
@@ -97,6 +111,30 @@ export class CollectionReader {
     return this.#segments
   }
 
+  /** The collection's graph, which is read at its first use. */
+  async loadGraph(): Promise<Graph> {
+    const { segments } = this
+    if (this.#graph) return this.#graph
+    const held = segments.map((segment) => segment.retain())
+    this.#loading ??= this.#loadGraph()
+    try {
+      const graph = await this.#loading
+      if (this.isClosed) graph.close()
+      else this.#graph = graph
+      return graph
+    } catch (error) {
+      this.#loading = undefined
+      throw error
+    } finally {
+      await releaseAll(held)
+    }
+  }
+
+  /** The same where it is loaded. */
+  get graph(): Graph | undefined {
+    return this.segments && this.#graph
+  }
+
   /** Whether the files that it names are kept, beside those that it has open. */
   get isPinned(): boolean {
     return this.#pin !== undefined
@@ -114,6 +152,7 @@ export class CollectionReader {
 
   async close(): Promise<void> {
     this.#closing ??= (async () => {
+      this.#graph?.close()
       await releaseAll(this.#segments)
       await this.#pin?.release()
     })()

@@ -20,7 +20,12 @@ export interface SchemaInput {
       readonly hnsw_ef_search?: number
     }
     readonly graph?: {
-      readonly edges: readonly { readonly edge_type: string; readonly from_field: string; readonly to_field: string }[]
+      /** `from_field` is "id" by default. */
+      readonly edges?: readonly {
+        readonly edge_type: string
+        readonly from_field?: string
+        readonly to_field: string
+      }[]
     }
   }
   readonly system_fields?: { readonly indexed_at?: boolean; readonly document_boost?: boolean }

@@ -43,8 +43,10 @@ export interface VectorBackend {
   readonly hnswEfSearch: number
 }
 
-export interface GraphEdge {
+/** Edges that documents bring: from each value of one of their fields to each of another. */
+export interface DerivedEdge {
   readonly edgeType: string
+  /** "id" is the document's own. */
   readonly fromField: string
   readonly toField: string
 }
@@ -56,7 +58,7 @@ export interface Schema {
     | { readonly fields: readonly SchemaField[]; readonly bm25K1: number; readonly bm25B: number }
     | undefined
   readonly vector: VectorBackend | undefined
-  readonly graph: { readonly edges: readonly GraphEdge[] } | undefined
+  readonly graph: { readonly edges: readonly DerivedEdge[] } | undefined
   readonly quota: { readonly maxDocuments: number | undefined; readonly maxSizeMb: number | undefined }
   /** What is stamped into documents. Both are off by default: a document comes back as it was given. */
   readonly systemFields: { readonly indexedAt: boolean; readonly documentBoost: boolean }
@@ -191,6 +193,8 @@ const VECTOR_KEYS = [
   ...INERT_VECTOR_KEYS,
 ]
 const EDGE_KEYS = ["edge_type", "from_field", "to_field"]
+/** In UTF-8. */
+export const EDGE_TYPE_BYTES_MAX = 512
 
 /** Fields that the system itself keeps in a document; their names are not a schema's to give. */
 export const SYSTEM_FIELDS = ["_id", "_indexed_at", "_boost"]
@@ -264,8 +268,9 @@ class SchemaReader {
     const text = this.#readText(backends)
     const vector = this.#readVector(backends, text)
     const graph = this.#readGraph(backends)
-    if (this.#from === "user" && text === undefined && vector === undefined && this.#problems.length === 0) {
-      this.#problem(["backends"], "neither a text nor a vector backend: nothing could be searched")
+    const isEmpty = text === undefined && vector === undefined && graph === undefined
+    if (this.#from === "user" && isEmpty && this.#problems.length === 0) {
+      this.#problem(["backends"], "neither a text nor a vector backend, nor a graph: nothing could be searched")
     }
     for (const key of INERT_TOP_KEYS) if (!saysNothing(root[key])) this.#inert.push(key)
     const quota = this.#section(root, ["quota"]) ?? {}
@@ -434,9 +439,8 @@ class SchemaReader {
     const path = ["backends", "graph"]
     const graph = this.#section(backends, path)
     if (graph === undefined) return undefined
-    // How 0.6 spells the rest of this section is not ours to judge before the graph is here.
-    if (this.#from === "user") this.#knownKeys(graph, path, ["edges"])
-    const edges: GraphEdge[] = []
+    this.#knownKeys(graph, path, ["edges"])
+    const edges: DerivedEdge[] = []
     for (const [i, item] of this.#list(graph, [...path, "edges"]).entries()) {
       const place = [...path, "edges", i]
       if (!isPlainObject(item)) {
@@ -445,12 +449,15 @@ class SchemaReader {
       }
       this.#knownKeys(item, place, EDGE_KEYS)
       const [edgeType, fromField, toField] = EDGE_KEYS.map((key) => {
-        if (isBlank(item[key])) this.#problem([...place, key], "missing")
+        if (isBlank(item[key]) && key !== "from_field") this.#problem([...place, key], "missing")
         return this.#text(item, [...place, key]) ?? ""
       }) as [string, string, string]
-      edges.push({ edgeType, fromField, toField })
+      if (utf8Length(edgeType) > EDGE_TYPE_BYTES_MAX) {
+        this.#problem([...place, "edge_type"], `has over ${EDGE_TYPE_BYTES_MAX} bytes`)
+      }
+      // Most edges leave the document that tells of them.
+      edges.push({ edgeType, fromField: fromField || "id", toField })
     }
-    this.#warnings.push("the graph backend is kept in the schema; this version builds no edges yet")
     return { edges }
   }
 

@@ -1,5 +1,8 @@
 import { PrismError } from "../base/errors.ts"
 import { DocSet } from "../engine/doc-set.ts"
+import type { Engine } from "../engine/engine.ts"
+import type { Graph } from "../engine/graph.ts"
+import { GraphSegment } from "../engine/graph-segment.ts"
 import { TextSegment } from "../engine/text-index.ts"
 import { VectorSegment } from "../engine/vector-index.ts"
 import type { BlockCache } from "../storage/block-cache.ts"
@@ -8,6 +11,7 @@ import type { FileEntry, SegmentEntry } from "../storage/manifest.ts"
 import { joinPath } from "../storage/path.ts"
 import type { ReadableFile, Storage } from "../storage/storage.ts"
 import { readTombstones } from "../storage/tombstones.ts"
+import { graphRecordCount, isAsCounted } from "./graph-counts.ts"
 import { Segment, type SegmentShape } from "./segment.ts"
 
 /** The open files of a segment. Its deletions are in memory. */
@@ -15,9 +19,11 @@ export interface SegmentFiles {
   readonly text: ReadableFile
   readonly documents: ReadableFile
   readonly vector?: ReadableFile
+  readonly graph?: ReadableFile
 }
 
 interface Parts {
+  readonly engine: Engine
   readonly text: TextSegment
   readonly vector: VectorSegment | undefined
   readonly live: DocSet
@@ -40,9 +46,11 @@ export class SealedSegment extends Segment {
   /** Immutable, and readable as long as the segment is held, whatever becomes of their names. */
   readonly files: SegmentFiles
   readonly #cache: BlockCache
+  readonly #engine: Engine
 
   private constructor(entry: SegmentEntry, parts: Parts) {
     super()
+    this.#engine = parts.engine
     this.entry = entry
     this.text = parts.text
     this.vector = parts.vector
@@ -101,9 +109,17 @@ export class SealedSegment extends Segment {
           `holds ${documents.documentCount} documents, the manifest says ${entry.documentCount}`,
         )
       }
+      const graphFile = entry.files.graph && (await open(entry.files.graph))
+      if (graphFile && !shape.hasGraph) throw corrupt(entry.files.text, "has a graph, but the schema has none")
+      if (graphFile) (await openGraph(engine, graphFile, entry)).close()
       const live = keep(await readLive(storage, directory, entry, shape))
-      const files = { text: textFile, documents: documentsFile, ...(vectorFile && { vector: vectorFile }) }
-      return new SealedSegment(entry, { text, vector, live, documents, files, cache })
+      const files = {
+        text: textFile,
+        documents: documentsFile,
+        ...(vectorFile && { vector: vectorFile }),
+        ...(graphFile && { graph: graphFile }),
+      }
+      return new SealedSegment(entry, { engine, text, vector, live, documents, files, cache })
     } catch (error) {
       for (const part of opened.reverse()) await part.close()
       throw error
@@ -112,6 +128,19 @@ export class SealedSegment extends Segment {
 
   get paths(): readonly string[] {
     return Object.values(this.entry.files).map(({ path }) => path)
+  }
+
+  /** Whether nothing of it is there any more: no document, and no node or edge that was put or deleted here. */
+  get isEmpty(): boolean {
+    return this.liveCount === 0 && graphRecordCount(this.entry) === 0
+  }
+
+  /** Brings its nodes and edges into the collection's graph, where those of all older segments are. */
+  async addToGraph(graph: Graph): Promise<void> {
+    if (!this.files.graph) return
+    using segment = await openGraph(this.#engine, this.files.graph, this.entry)
+    await segment.load()
+    segment.addTo(graph, this.live)
   }
 
   override delete(docOrd: number): boolean {
@@ -165,6 +194,15 @@ export class SealedSegment extends Segment {
       await file.close()
     }
   }
+}
+
+/** Opens the graph file of a segment. CORRUPT where it is not what the manifest says. */
+async function openGraph(engine: Engine, file: ReadableFile, entry: SegmentEntry): Promise<GraphSegment> {
+  const named = entry.files.graph as FileEntry
+  const segment = await GraphSegment.open(engine, file, { docCount: entry.documentCount })
+  if (isAsCounted(segment, entry)) return segment
+  segment.close()
+  throw corrupt(named, "holds other nodes and edges than the manifest says")
 }
 
 async function readLive(

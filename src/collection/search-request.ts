@@ -1,5 +1,6 @@
 import { PrismError } from "../base/errors.ts"
 import type { Query } from "../engine/query.ts"
+import { type ExpandedDocument, type ExpandRequest, type Expansion, planExpansion } from "./expansion.ts"
 import { checkOptions } from "./known-options.ts"
 import { type Analyze, parseQuery } from "./query-parser.ts"
 import type { Schema } from "./schema.ts"
@@ -28,6 +29,9 @@ export interface SearchRequest {
   ef?: number | undefined
   /** Results that score less are left out; `total` still counts them. */
   min_score?: number | undefined
+  /** Goes on along edges of the graph: `expanded` of the answer are the documents that the results lead to. The filter
+   *  counts for them too, but not for what lies between; at most 10,000 nodes are looked at. */
+  expand?: ExpandRequest | undefined
 }
 
 export interface SearchResult<Fields = Record<string, unknown>> {
@@ -41,6 +45,8 @@ export interface SearchResponse<Fields = Record<string, unknown>> {
   readonly results: SearchResult<Fields>[]
   /** Number of matching documents. */
   readonly total: number
+  /** Where the request asks for it: documents that the results lead to and that are none of them, nearest first. */
+  readonly expanded?: ExpandedDocument<Fields>[]
   readonly latency_ms: number
 }
 
@@ -57,6 +63,7 @@ export interface SearchPlan {
   readonly rrfK: number
   readonly ef: number
   readonly minScore: number | undefined
+  readonly expansion: Expansion | undefined
 }
 
 /** Bound on offset + limit and on ef: results are ranked in memory. Deeper pages are an export's work. */
@@ -75,6 +82,7 @@ const REQUEST_KEYS: readonly (keyof SearchRequest)[] = [
   "rrf_k",
   "ef",
   "min_score",
+  "expand",
 ]
 
 /** Checks a request. INVALID_REQUEST names the key, INVALID_QUERY the column, DIMENSION_MISMATCH both dimensions. */
@@ -119,7 +127,21 @@ export function planSearch(collection: string, schema: Schema, request: SearchRe
     rrfK,
     ef: Math.max(wholeNumber(request, "ef", schema.vector?.hnswEfSearch ?? 1, 1, DEPTH_MAX), offset + limit),
     minScore: request.min_score === undefined ? undefined : number(request, "min_score", 0),
+    expansion: request.expand === undefined ? undefined : expansion(collection, schema, request.expand),
   }
+}
+
+function expansion(collection: string, schema: Schema, expand: ExpandRequest): Expansion {
+  if (!schema.graph) throw noGraph(collection)
+  return planExpansion(expand)
+}
+
+/** Where a graph is asked for that is not there. */
+export function noGraph(collection: string): PrismError {
+  return new PrismError("INVALID_REQUEST", `collection "${collection}" has no graph`, {
+    place: collection,
+    hint: "create it with backends.graph in its schema",
+  })
 }
 
 function checkedFields(request: SearchRequest): readonly string[] | undefined {

@@ -3,16 +3,19 @@ import { assert } from "../base/errors.ts"
 import { letOthersRun } from "../base/let-others-run.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import { Engine } from "../engine/engine.ts"
+import { GraphSegment, GraphSegmentWriter } from "../engine/graph-segment.ts"
 import { TextWriter } from "../engine/text-index.ts"
 import { EXTEND_DEAD_SHARE_MAX, VectorSegment, VectorWriter } from "../engine/vector-index.ts"
 import type { Sha256 } from "../runtime.ts"
 import { DocumentStoreReader, DocumentStoreWriter } from "../storage/document-store.ts"
-import type { FileEntry, LogEntry, SegmentEntry } from "../storage/manifest.ts"
+import type { FileEntry, GraphCounts, LogEntry, SegmentEntry } from "../storage/manifest.ts"
 import { joinPath, parentPath } from "../storage/path.ts"
 import type { Storage, WritableFile } from "../storage/storage.ts"
 import { readVectorsV1 } from "../storage/vectors-v1.ts"
 import { replayWal } from "../storage/wal.ts"
 import { DocumentChecker, indexFields } from "./document.ts"
+import { countsOf } from "./graph-counts.ts"
+import { weighed, writeGraphOperation } from "./graph-operations.ts"
 import { parseSchema, type Schema, type VectorBackend } from "./schema.ts"
 import { checkStoredDocument, damagedFile, inFile, removeSegmentFiles, segmentPaths } from "./segment-files.ts"
 
@@ -27,6 +30,10 @@ export interface BuildTask {
   /** What its files' names begin with; there are none such. */
   readonly stem: string
   readonly level: number
+  /** Whether no older segment holds anything that nodes and edges which are deleted in the sources could hide. */
+  readonly isOldest?: boolean
+  /** Whether nodes and edges that no document brings are left out. */
+  readonly isOfDocumentsAlone?: boolean
   /** Oldest first. They do not change while they are read. */
   readonly sources: readonly BuildSource[]
 }
@@ -59,9 +66,10 @@ const WRITE_BYTES = 1 << 20
 /** Vectors between two looks at the clock: adding one to a graph takes some 0.1 to 1 ms. */
 const VECTORS_PER_PAUSE = 8
 
-/** Builds a segment of the sources' live documents in their order: ordinals are ranks among them. Its files and their
- *  names are durable when this resolves; undefined, and no file, where nothing lives. Only what the new index takes is
- *  in memory, text first and then vectors: documents stream from file to file. The same sources give the same bytes.
+/** Builds a segment of the sources' live documents in their order: ordinals are ranks among them. Of nodes and edges it
+ *  has the last that any source says. Its files and their names are durable when this resolves; undefined, and no file,
+ *  where nothing is left. Only what the new index takes is in memory, text and graph first and then vectors: documents stream
+ *  from file to file. The same sources give the same bytes.
  *
  *  `target`: where it is written, in the same folder of that storage, which must be there.
  *
@@ -75,10 +83,7 @@ export async function buildSegment(
   target: Storage = storage,
 ): Promise<SegmentEntry | undefined> {
   options.signal?.throwIfAborted()
-  const sources = task.sources
-    .map((source) => new Source(storage, task.directory, source))
-    .filter(({ live }) => live.count > 0)
-  if (sources.length === 0) return undefined
+  const sources = task.sources.map((source) => new Source(storage, task.directory, source))
   try {
     return await new SegmentBuild(target, createSha256, task, options, sources).run()
   } catch (error) {
@@ -111,23 +116,54 @@ class SegmentBuild {
     this.#schema = parseSchema(task.schema, { from: "archive" })
   }
 
-  async run(): Promise<SegmentEntry> {
+  async run(): Promise<SegmentEntry | undefined> {
     const { id, level } = this.#task
-    const { text, documents, vectorCountMax } = await this.#buildText()
+    const documentCount = this.#sources.reduce((sum, { live }) => sum + live.count, 0)
+    const graph = this.#schema.graph && (await this.#collectGraph())
+    if (documentCount === 0 && (graph?.isEmpty ?? true)) return undefined
+    const { text, documents, vectorCountMax } = await this.#buildText(graph)
+    const graphFile = graph && (await this.#writeGraph(graph))
     const vector =
       this.#schema.vector && vectorCountMax > 0
         ? await this.#buildVectors(this.#schema.vector, vectorCountMax)
         : undefined
-    const files = { text, documents, ...(vector ? { vector: vector.file } : {}) }
+    const files = {
+      text,
+      documents,
+      ...(vector ? { vector: vector.file } : {}),
+      ...(graphFile ? { graph: graphFile.file } : {}),
+    }
     for (const folder of new Set(Object.values(files).map(({ path }) => parentPath(path)))) {
       await this.#storage.syncDirectory(joinPath(this.#task.directory, folder))
     }
-    const documentCount = this.#sources.reduce((sum, { live }) => sum + live.count, 0)
-    return { id, documentCount, deletedCount: 0, vectorCount: vector?.count ?? 0, level, files }
+    const counts = { id, documentCount, deletedCount: 0, vectorCount: vector?.count ?? 0, level }
+    return { ...counts, files, ...(graphFile ? { graph: graphFile.counts } : {}) }
+  }
+
+  /** The nodes and edges of the sources that no document brings. */
+  async #collectGraph(): Promise<GraphSegmentWriter> {
+    const writer = GraphSegmentWriter.create(this.#engine)
+    if (this.#task.isOfDocumentsAlone) return writer
+    for (const source of this.#sources) {
+      await source.addRecords(this.#engine, writer)
+      await this.#pause()
+    }
+    if (this.#task.isOldest) writer.dropTombstones()
+    return writer
+  }
+
+  /** There is a file also where it says nothing: a segment without one was built before there were graphs. */
+  async #writeGraph(writer: GraphSegmentWriter): Promise<{ file: FileEntry; counts: GraphCounts }> {
+    using sealed = writer.seal()
+    writer.close()
+    const file = await this.#write(segmentPaths(this.#task.stem).graph, sealed)
+    return { file, counts: countsOf(sealed) }
   }
 
   /** Documents and text index. Counts how many vectors there may be on the way. */
-  async #buildText(): Promise<{ text: FileEntry; documents: FileEntry; vectorCountMax: number }> {
+  async #buildText(
+    graph: GraphSegmentWriter | undefined,
+  ): Promise<{ text: FileEntry; documents: FileEntry; vectorCountMax: number }> {
     const paths = segmentPaths(this.#task.stem)
     const writer = new TextWriter(this.#engine, indexFields(this.#schema))
     const checker = new DocumentChecker(this.#schema)
@@ -138,7 +174,9 @@ class SegmentBuild {
       for await (const documents of source.documents()) {
         for (const document of documents) {
           const { id, fieldsJson } = decode(document, source.path)
-          writer.add(checkStoredDocument(checker, id, fieldsJson, source.path).values)
+          const checked = checkStoredDocument(checker, id, fieldsJson, source.path)
+          const docOrd = writer.add(checked.values)
+          if (checked.edges.length > 0) graph?.addDocumentEdges(docOrd, id, checked.edges.map(weighed))
           const written = store.add(document)
           // A block at a time: some tens of documents, or one large one.
           if (written) {
@@ -287,6 +325,27 @@ class Source {
     const reader = await DocumentStoreReader.open(file)
     this.#checkCount(reader.documentCount)
     for await (const documents of reader.scanEncoded()) yield documents.filter(({ docOrd }) => live.has(docOrd))
+  }
+
+  /** Adds the nodes and edges that no document brings, over those that are there. */
+  async addRecords(engine: Engine, writer: GraphSegmentWriter): Promise<void> {
+    if (this.#source.kind === "log") {
+      const { number, length } = this.#source.log
+      const replay = replayWal(this.#storage, this.path, { walNumber: number, length })
+      for await (const operation of replay.graphOperations()) writeGraphOperation(writer, operation)
+      return
+    }
+    const { files, documentCount } = this.#source.entry
+    if (!files.graph) return
+    const path = joinPath(this.#directory, files.graph.path)
+    await inFile(path, async () => {
+      await using file = await this.#storage.open(path)
+      using segment = await GraphSegment.open(engine, file, { docCount: documentCount })
+      await segment.load()
+      // The edges of documents are made of these anew, as the text index is.
+      using noDocument = DocSet.create(engine, documentCount)
+      writer.addSegment(segment, noDocument, 0)
+    })
   }
 
   /** The live vectors with the ranks of their documents among the live ones. */

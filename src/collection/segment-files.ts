@@ -13,8 +13,13 @@ export function segmentStem(id: number, tenure: string): string {
 }
 
 /** Paths of a segment's files, relative to the collection's folder. */
-export function segmentPaths(stem: string): { text: string; documents: string; vector: string } {
-  return { text: `text/${stem}.idx`, documents: `text/${stem}.docs`, vector: `vector/${stem}.hnsw` }
+export function segmentPaths(stem: string) {
+  return {
+    text: `text/${stem}.idx`,
+    documents: `text/${stem}.docs`,
+    vector: `vector/${stem}.hnsw`,
+    graph: `graph/${stem}.adj`,
+  }
 }
 
 /** Path of a segment's deletions as a generation of the manifest names them: each generation may have others. */

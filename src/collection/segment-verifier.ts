@@ -1,6 +1,7 @@
 import { letOthersRun } from "../base/let-others-run.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import { Engine } from "../engine/engine.ts"
+import { GraphSegment } from "../engine/graph-segment.ts"
 import { TextSegment } from "../engine/text-index.ts"
 import { VectorSegment } from "../engine/vector-index.ts"
 import type { Sha256 } from "../runtime.ts"
@@ -10,6 +11,8 @@ import { joinPath } from "../storage/path.ts"
 import type { ReadableFile, Storage } from "../storage/storage.ts"
 import { decodeTombstones } from "../storage/tombstones.ts"
 import { DocumentChecker, indexFields } from "./document.ts"
+import type { DocumentEdge } from "./document-edges.ts"
+import { isAsCounted } from "./graph-counts.ts"
 import { ID_ORDINAL } from "./index-fields.ts"
 import { parseSchema, type Schema } from "./schema.ts"
 import { checkStoredDocument, damagedFile, inFile } from "./segment-files.ts"
@@ -32,7 +35,7 @@ export interface VerifiedSegments {
 
 const READ_BYTES = 1 << 20
 
-/** Reads everything of these segments: length and SHA-256 of each file, every checksum inside, whether index, graph and
+/** Reads everything of these segments: length and SHA-256 of each file, every checksum inside, whether index, graphs and
  *  counts contradict themselves, whether each stored document can be read, stands in the text index under its id and is
  *  live in no other segment. Holds the index of one segment in memory at a time, and the ids of all. CORRUPT, TRUNCATED
  *  or INCOMPATIBLE_VERSION with the file; the signal's reason. `onProgress` hears how many documents were read. */
@@ -83,7 +86,8 @@ class Verifier implements AsyncDisposable {
   }
 
   async verify(entry: SegmentEntry): Promise<void> {
-    const { text, documents, vector, tombstones } = entry.files
+    const { text, documents, vector, tombstones, graph } = entry.files
+    if (graph && !this.#schema.graph) throw damagedFile(graph.path, "is a graph, but the schema has none")
     const live = DocSet.create(this.#engine, entry.documentCount)
     try {
       live.fill()
@@ -94,6 +98,7 @@ class Verifier implements AsyncDisposable {
       live.close()
       throw error
     }
+    if (graph) await this.#file(graph, (file) => this.#graph(entry, file))
     if (vector) await this.#file(vector, (file) => this.#vectors(entry, file))
     else if (entry.vectorCount > 0)
       throw damagedFile(documents.path, `has no file for its ${entry.vectorCount} vectors`)
@@ -200,6 +205,29 @@ class Verifier implements AsyncDisposable {
     }
   }
 
+  /** The graph, then the edges of each document against it. */
+  async #graph(entry: SegmentEntry, file: ReadableFile): Promise<void> {
+    using graph = await GraphSegment.open(this.#engine, file, { docCount: entry.documentCount })
+    await graph.load()
+    graph.check()
+    if (!isAsCounted(graph, entry)) throw damagedFile(file.path, "holds other nodes and edges than the manifest says")
+    const path = joinPath(this.#directory, entry.files.documents.path)
+    await using documents = await this.#storage.open(path)
+    const reader = await DocumentStoreReader.open(documents)
+    const found = graph.documentEdges()
+    let next = found.next()
+    for await (const { docOrd, id, fieldsJson } of reader.scan()) {
+      const expected = textOf(id, this.#checker.storedEdges(id, fieldsJson))
+      const isHere = !next.done && next.value.docOrd === docOrd
+      const written = isHere ? textOf(next.value?.docId ?? "", next.value?.edges ?? []) : textOf(id, [])
+      if (isHere) next = found.next()
+      if (written !== expected) {
+        throw damagedFile(file.path, `holds other edges of document ${JSON.stringify(id)} than its fields make`)
+      }
+      if (docOrd % DOCUMENTS_PER_PAUSE === 0) await this.#pause()
+    }
+  }
+
   async #tombstones(entry: SegmentEntry, file: ReadableFile, live: DocSet): Promise<void> {
     const bytes = decodeTombstones(await file.read(0, file.size), file.path, entry.documentCount)
     using written = DocSet.fromBytes(this.#engine, bytes, entry.documentCount)
@@ -214,6 +242,12 @@ class Verifier implements AsyncDisposable {
     await letOthersRun()
     this.#signal?.throwIfAborted()
   }
+}
+
+/** The same for the same edges of a document. */
+function textOf(id: string, edges: readonly (DocumentEdge & { readonly weight?: number })[]): string {
+  const texts = edges.map(({ from, edgeType, to, weight = 1 }) => JSON.stringify([from, edgeType, to, weight]))
+  return JSON.stringify([id, texts.sort()])
 }
 
 /** Between two looks at the clock; a document takes some 10 to 100 µs. */

@@ -10,6 +10,7 @@ export interface SegmentShape {
   readonly engine: Engine
   readonly fields: readonly IndexField[]
   readonly vector: VectorShape | undefined
+  readonly hasGraph: boolean
 }
 
 export interface VectorShape {

@@ -1,13 +1,21 @@
 import { isDiskFull, PrismError } from "../base/errors.ts"
 import { letOthersRun } from "../base/let-others-run.ts"
 import { settleAll } from "../base/settle.ts"
+import type { Graph } from "../engine/graph.ts"
 import type { Manifest, SegmentEntry } from "../storage/manifest.ts"
-import type { WalOperation } from "../storage/wal.ts"
 import { Compactor, type OptimizeOptions, type Take } from "./compactor.ts"
 import type { CollectionContext } from "./context.ts"
 import { Generations, type LogState } from "./generations.ts"
-import { applyOperations, idOf, prepareOperations, type WriteOperation } from "./operations.ts"
-import { documentBytes } from "./ram-segment.ts"
+import { expandedDeletion } from "./graph-operations.ts"
+import {
+  applyOperations,
+  asLogged,
+  documentIdOf,
+  placeOf,
+  prepareOperations,
+  type WriteOperation,
+} from "./operations.ts"
+import { operationBytes } from "./ram-segment.ts"
 import type { Schema } from "./schema.ts"
 import type { Segment, SegmentShape } from "./segment.ts"
 import { sizeOf } from "./size.ts"
@@ -17,10 +25,18 @@ import { type PinnedGeneration, pinGeneration } from "./view.ts"
 export interface Committed {
   /** Operations, from the first on, that are durable and visible. All of them, unless there is a refusal. */
   readonly done: number
-  /** Documents that they replaced or deleted. */
-  readonly replaced: number
+  readonly found: Found
   /** Why the rest was not taken. */
   readonly refusal: PrismError | undefined
+}
+
+/** What operations met. */
+export interface Found {
+  /** Documents that were replaced or deleted. */
+  documents: number
+  /** Nodes and edges that were deleted, where no document brings them. */
+  nodes: number
+  edges: number
 }
 
 class PendingWrite {
@@ -28,7 +44,7 @@ class PendingWrite {
   readonly resolve: (committed: Committed) => void
   readonly reject: (error: unknown) => void
   done = 0
-  replaced = 0
+  readonly found: Found = { documents: 0, nodes: 0, edges: 0 }
   refusal: PrismError | undefined
 
   constructor(
@@ -46,6 +62,11 @@ class PendingWrite {
 interface Item {
   readonly write: PendingWrite
   readonly operation: WriteOperation
+}
+
+/** What the log gets of an item; the deletion of a node takes several. */
+interface Entry extends Item {
+  readonly isLast: boolean
 }
 
 /** Stored bytes a frame of the log holds at most: large enough that a sync is spread over many documents, small enough
@@ -165,7 +186,7 @@ export class CollectionWriter {
    *  called before it settles, also where it rejects, with the number of operations that are known to be durable. */
   async commit(operations: readonly WriteOperation[], onDone?: (done: number) => void): Promise<Committed> {
     this.#assertUsable()
-    if (operations.length === 0) return { done: 0, replaced: 0, refusal: undefined }
+    if (operations.length === 0) return { done: 0, found: { documents: 0, nodes: 0, edges: 0 }, refusal: undefined }
     let write: PendingWrite | undefined
     const committed = new Promise<Committed>((resolve, reject) => {
       write = new PendingWrite(operations, resolve, reject)
@@ -178,6 +199,24 @@ export class CollectionWriter {
       })
     })
     return await committed.finally(() => onDone?.(write?.done ?? 0))
+  }
+
+  /** The collection's graph, loaded; for as long as nothing is awaited, because a restore may put another one in its
+   *  place. */
+  async loadGraph(): Promise<Graph> {
+    if (this.isClosed) throw this.#closedError()
+    return this.#generations.graph ?? (await this.#exclusive(() => this.#generations.loadGraph()))
+  }
+
+  /** The same where it is loaded. */
+  get graph(): Graph | undefined {
+    if (this.isClosed) throw this.#closedError()
+    return this.#generations.graph
+  }
+
+  /** From now on what is built leaves out the nodes and edges that no document brings. */
+  keepDocumentsAlone(): void {
+    this.#generations.isOfDocumentsAlone = true
   }
 
   /** Seals everything written so far into immutable segments. */
@@ -295,14 +334,16 @@ export class CollectionWriter {
    *  segment ends depends on the documents alone. */
   async #frameEnd(items: readonly Item[], first: number): Promise<number> {
     const { tuning } = this.#context
-    if (this.#generations.isLogInherited) await this.#freeze()
+    if (this.#generations.mustBeginLog) await this.#freeze()
     if (this.#generations.log.length > LOG_PER_RAM_BYTES * tuning.ramBytes) await this.#freeze()
     let bytes = 0
     let documents = 0
     let end = first
     for (; end < items.length && end - first < FRAME_OPERATIONS_MAX; end++) {
       const { write, operation } = items[end] as Item
-      if (operation.kind === "delete" || write.refusal) continue
+      // By itself: which edges go with it is known once everything before it is done.
+      if (operation.kind === "delete node") return Math.max(end, first + 1)
+      if (!operation.kind.startsWith("put") || write.refusal) continue
       if (this.#shape.engine.memoryInUse > ENGINE_BYTES_MAX) {
         write.refusal = new PrismError(
           "LIMIT_EXCEEDED",
@@ -313,20 +354,21 @@ export class CollectionWriter {
         )
         continue
       }
-      const size = documentBytes(operation.document)
-      if (this.#generations.active.isFullFor(bytes + size, documents + 1, tuning)) {
+      const size = operationBytes(operation)
+      const isDocument = operation.kind === "put"
+      if (this.#generations.active.isFullFor(bytes + size, documents + (isDocument ? 1 : 0), tuning)) {
         if (end > first) break
         await this.#freeze()
       }
       if (end > first && bytes + size > FRAME_BYTES_MAX) break
       bytes += size
-      documents++
+      if (isDocument) documents++
     }
     return end
   }
 
   async #commitFrame(items: readonly Item[]): Promise<void> {
-    const { older, active, log } = this.#generations
+    const { older, log } = this.#generations
     const operations = items.map(({ operation }) => operation)
     const prepared = prepareOperations(older, operations)
     let taken = items.filter(({ write }) => write.refusal === undefined)
@@ -335,7 +377,8 @@ export class CollectionWriter {
       taken = this.#withinQuota(taken)
     }
     if (taken.length > 0) {
-      const frame = taken.map(({ operation }) => operation)
+      const entries = await this.#entriesOf(taken)
+      const frame = entries.map(({ operation }) => operation)
       // Both wait for the disk, and neither for the other.
       const [appended, looked] = await Promise.allSettled([log.append(frame.map(asLogged)), prepared])
       if (appended.status === "rejected") {
@@ -353,10 +396,11 @@ export class CollectionWriter {
         await this.#context.assertHeld()
         for (let first = 0; first < frame.length; first += APPLY_STEP) {
           const end = first + APPLY_STEP
-          const found = applyOperations(older, active, frame.slice(first, end), appended.value.slice(first, end))
-          for (const [place, { write }] of taken.slice(first, end).entries()) {
-            write.done++
-            if (found[place]) write.replaced++
+          const places = appended.value.slice(first, end)
+          const found = applyOperations(this.#generations, frame.slice(first, end), places)
+          for (const [place, { write, operation, isLast }] of entries.slice(first, end).entries()) {
+            if (isLast) write.done++
+            if (found[place]) write.found[kindOf(operation)]++
           }
           await letOthersRun()
         }
@@ -366,6 +410,16 @@ export class CollectionWriter {
       }
     }
     for (const { write } of items) if (isDone(write)) write.resolve(write)
+  }
+
+  async #entriesOf(items: readonly Item[]): Promise<Entry[]> {
+    // Only the graph knows what is there to be deleted.
+    const deletes = items.some(({ operation: { kind } }) => kind === "delete node" || kind === "delete edge")
+    const graph = deletes ? await this.#generations.loadGraph() : undefined
+    return items.flatMap(({ write, operation }) => {
+      const expanded = graph && operation.kind === "delete node" ? expandedDeletion(graph, operation.id) : [operation]
+      return expanded.map((one, place) => ({ write, operation: one, isLast: place === expanded.length - 1 }))
+    })
   }
 
   /** A restore is no reason to refuse what was there already: it warns instead. */
@@ -383,30 +437,30 @@ export class CollectionWriter {
     let bytes = sizeOf(this.#generations.manifest, this.#generations.logs)
     return items.filter(({ write, operation }) => {
       if (write.refusal) return false
-      const id = idOf(operation)
-      const isThere = there.get(id) ?? segments.some((segment) => segment.find(id) !== undefined)
+      const id = documentIdOf(operation)
+      const isThere = id === undefined || (there.get(id) ?? segments.some((segment) => segment.find(id) !== undefined))
       if (operation.kind === "delete") {
         if (isThere) documents--
-        there.set(id, false)
+        there.set(operation.id, false)
         return true
       }
-      const size = documentBytes(operation.document)
+      const size = operationBytes(operation)
       if (!isThere && documents + 1 > maxDocuments) {
-        write.refusal = this.#quotaExceeded(`${maxDocuments} documents`, id)
-      } else if (bytes + size > maxSizeMb * 1_000_000) {
-        write.refusal = this.#quotaExceeded(`${maxSizeMb} MB`, id)
+        write.refusal = this.#quotaExceeded(`${maxDocuments} documents`, operation)
+      } else if (size > 0 && bytes + size > maxSizeMb * 1_000_000) {
+        write.refusal = this.#quotaExceeded(`${maxSizeMb} MB`, operation)
       }
       if (write.refusal) return false
       if (!isThere) documents++
       bytes += size
-      there.set(id, true)
+      if (id !== undefined) there.set(id, true)
       return true
     })
   }
 
-  #quotaExceeded(quota: string, id: string): PrismError {
+  #quotaExceeded(quota: string, operation: WriteOperation): PrismError {
     return new PrismError("QUOTA_EXCEEDED", `collection "${this.#name}" has its quota of ${quota}`, {
-      place: `document "${id}"`,
+      place: placeOf(operation),
       hint: "delete documents and optimize, or merge an export into a collection whose schema allows more",
     })
   }
@@ -426,6 +480,7 @@ function isDone(write: PendingWrite): boolean {
   return write.refusal !== undefined || write.done === write.operations.length
 }
 
-function asLogged(operation: WriteOperation): WalOperation {
-  return operation.kind === "put" ? { kind: "put", ...operation.document } : operation
+function kindOf({ kind }: WriteOperation): keyof Found {
+  if (kind === "put" || kind === "delete") return "documents"
+  return kind === "put node" || kind === "delete node" ? "nodes" : "edges"
 }

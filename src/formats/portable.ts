@@ -1,4 +1,4 @@
-// The portable archive, prism-portable-v1: FORMATS.md, section 1.
+// The portable archive, prism-portable-v1 and, of a collection with a graph, prism-portable-v2: docs/formats/portable.md.
 import { decodeUtf8, encodeUtf8, fromBase64, toBase64, tryDecodeUtf8 } from "../base/bytes.ts"
 import { assert, type ErrorCode, PrismError } from "../base/errors.ts"
 import { type JsonMember, type JsonValue, jsonMembers, parseJson } from "../base/json.ts"
@@ -8,6 +8,8 @@ import { LineHash, LineReader, type RawLine } from "./line-reader.ts"
 export const LINE_BYTES_MAX = 16 * 1024 * 1024
 
 const FORMAT = "prism-portable-v1"
+/** Behind the documents it has lines for nodes and edges. */
+const GRAPH_FORMAT = "prism-portable-v2"
 const VERSION = "1.0"
 const ZERO_CHECKSUM = "0".repeat(64)
 
@@ -30,12 +32,14 @@ export interface PortableDescription {
   readonly redacted?: readonly string[]
 }
 
-/** What the document lines come to. */
+/** What the lines after the header come to. */
 export interface PortableMeasure {
   readonly documentCount: number
-  /** Bytes of all document lines, line ends included. */
+  /** Lines behind those of the documents, where the collection has a graph. */
+  readonly graph?: { readonly nodeCount: number; readonly edgeCount: number }
+  /** Bytes of all lines, line ends included. */
   readonly sizeBytes: number
-  /** Lowercase hex SHA-256 of the document lines without their line ends. */
+  /** Lowercase hex SHA-256 of the lines without their line ends. */
   readonly checksum: string
 }
 
@@ -50,7 +54,9 @@ export interface PortableHeader {
   readonly schema: string
   readonly redacted: readonly string[]
   readonly documentCount: number
-  /** Bytes of the document lines as they were written; unknown where the header is not verified, as that of Prism 0.6,
+  /** Of version 2: lines for nodes and edges. */
+  readonly graph: { readonly nodeCount: number; readonly edgeCount: number } | undefined
+  /** Bytes of the lines after it as they were written; unknown where the header is not verified, as that of Prism 0.6,
    *  which means something else by it. */
   readonly sizeBytes: number | undefined
   /** null: an older writer made none. */
@@ -64,14 +70,15 @@ export interface PortableReport {
   /** "not verified": the header says null. A wrong one is an error. */
   readonly checksum: Verified
   readonly header: Verified
-  readonly documentCount: number
+  /** Lines after the header. */
+  readonly lineCount: number
   /** Lowercase hex SHA-256 of the file's bytes. */
   readonly fileSha256: string
   /** Of the whole file. */
   readonly sizeBytes: number
 }
 
-/** One document line; lineNumber counts from 1, which is the header. With an `error` (LIMIT_EXCEEDED, or INVALID_FORMAT:
+/** One line after the header, a document unless `parseGraphLine` says another thing of it; lineNumber counts from 1, which is the header. With an `error` (LIMIT_EXCEEDED, or INVALID_FORMAT:
  *  not UTF-8) it is a bad line, to be reported or skipped like one of bad JSON. */
 export type PortableLine =
   | { readonly lineNumber: number; readonly text: string; readonly error?: undefined }
@@ -126,7 +133,7 @@ export class PortableReader implements AsyncIterable<PortableLine[]>, AsyncDispo
     const lines = this.#lines
     let batch: PortableLine[] = []
     let batchLength = 0
-    let documentCount = 0
+    let lineCount = 0
     let lastLine = 1
     for (;;) {
       const raw = lines.take()
@@ -137,7 +144,7 @@ export class PortableReader implements AsyncIterable<PortableLine[]>, AsyncDispo
       lastLine = raw.number
       const line = this.#decode(raw)
       if (line === undefined) continue
-      documentCount++
+      lineCount++
       batch.push(line)
       batchLength += line.text?.length ?? 0
       if (batch.length >= BATCH_LINES_MAX || batchLength >= BATCH_LENGTH_MAX) {
@@ -147,7 +154,7 @@ export class PortableReader implements AsyncIterable<PortableLine[]>, AsyncDispo
       }
     }
     if (batch.length > 0) yield batch
-    this.#finish(documentCount, lastLine)
+    this.#finish(lineCount, lastLine)
   }
 
   /** Known once the iteration has ended without an error. */
@@ -183,18 +190,20 @@ export class PortableReader implements AsyncIterable<PortableLine[]>, AsyncDispo
     return { lineNumber, error: new PrismError("INVALID_FORMAT", "the line is not valid UTF-8", { place }) }
   }
 
-  #finish(documentCount: number, lastLine: number): void {
-    const { checksum, documentCount: expected, verified } = this.header
+  #finish(lineCount: number, lastLine: number): void {
+    const { checksum, documentCount, graph, verified } = this.header
+    const expected = documentCount + (graph ? graph.nodeCount + graph.edgeCount : 0)
+    const what = graph ? "documents, nodes and edges" : "documents"
     const digests = this.#lines.digests()
-    if (documentCount < expected) {
-      throw new PrismError("TRUNCATED", `the archive ends after ${documentCount} of ${expected} documents`, {
+    if (lineCount < expected) {
+      throw new PrismError("TRUNCATED", `the archive ends after ${lineCount} of ${expected} ${what}`, {
         place: `line ${lastLine}`,
         hint: "part of the file is missing: copy it again, or use another backup",
       })
     }
     if (checksum !== null && digests.lines !== checksum) throw checksumMismatch(`lines 2 to ${lastLine}`)
-    if (documentCount > expected) {
-      throw new PrismError("CORRUPT", `the archive holds ${documentCount} documents, its header says ${expected}`, {
+    if (lineCount > expected) {
+      throw new PrismError("CORRUPT", `the archive holds ${lineCount} ${what}, its header says ${expected}`, {
         place: `line ${lastLine}`,
         hint: "the file was changed after it was written: copy it again, or use another backup",
       })
@@ -202,7 +211,7 @@ export class PortableReader implements AsyncIterable<PortableLine[]>, AsyncDispo
     this.#report = {
       checksum: checksum === null ? "not verified" : "verified",
       header: verified,
-      documentCount,
+      lineCount,
       fileSha256: digests.file,
       sizeBytes: this.#lines.bytesRead,
     }
@@ -250,9 +259,12 @@ function parseHeader({ text, isCut }: HeaderLine, createSha256: () => Sha256): P
       isDocument ? "these look like documents: bring them into a collection with document import" : undefined,
     )
   }
-  if (format.value !== FORMAT) {
+  if (format.value !== FORMAT && format.value !== GRAPH_FORMAT) {
     if (/^prism-portable-v\d+$/.test(format.value)) {
-      throw incompatible(`archive format ${format.value} is not known here`, `this version reads ${FORMAT}`)
+      throw incompatible(
+        `archive format ${format.value} is not known here`,
+        `this version reads ${FORMAT} and ${GRAPH_FORMAT}`,
+      )
     }
     throw foreign(`line 1 has the format ${quote(format.value)}`)
   }
@@ -274,10 +286,14 @@ function parseHeader({ text, isCut }: HeaderLine, createSha256: () => Sha256): P
 
   const collection = get("collection")
   if (typeof collection !== "string") throw badHeader('"metadata.collection" is missing')
-  const documentCount = get("document_count")
-  if (typeof documentCount !== "number" || !Number.isSafeInteger(documentCount) || documentCount < 0) {
-    throw badHeader('"metadata.document_count" is no count')
+  const countOf = (key: string): number => {
+    const count = sizeOrNothing(get(key))
+    if (count === undefined) throw badHeader(`"metadata.${key}" is no count`)
+    return count
   }
+  const documentCount = countOf("document_count")
+  const graph =
+    format.value === GRAPH_FORMAT ? { nodeCount: countOf("node_count"), edgeCount: countOf("edge_count") } : undefined
   const encoded = root.get("schema_b64")?.value
   if (typeof encoded !== "string") throw badHeader('"schema_b64" is missing')
   const schemaBytes = fromBase64(encoded)
@@ -286,7 +302,9 @@ function parseHeader({ text, isCut }: HeaderLine, createSha256: () => Sha256): P
   const redacted = get("redacted")
   const unknownKeys = [
     ...[...root.keys()].filter((key) => !ROOT_KEYS.includes(key)),
-    ...[...meta.keys()].filter((key) => !METADATA_KEYS.includes(key)).map((key) => `metadata.${key}`),
+    ...[...meta.keys()]
+      .filter((key) => !METADATA_KEYS.includes(key) && !(graph && GRAPH_KEYS.includes(key)))
+      .map((key) => `metadata.${key}`),
   ]
   return {
     collection,
@@ -296,6 +314,7 @@ function parseHeader({ text, isCut }: HeaderLine, createSha256: () => Sha256): P
     schema,
     redacted: Array.isArray(redacted) ? redacted.filter((path) => typeof path === "string") : [],
     documentCount,
+    graph,
     sizeBytes: verified === "verified" ? sizeOrNothing(get("size_bytes")) : undefined,
     checksum,
     verified,
@@ -316,6 +335,9 @@ const METADATA_KEYS = [
   "backends",
   "redacted",
 ]
+
+/** Of version 2. */
+const GRAPH_KEYS = ["node_count", "edge_count"]
 
 type Member = JsonMember & { readonly value: JsonValue }
 
@@ -367,15 +389,17 @@ export function encodeHeader(
   createSha256: () => Sha256,
 ): string {
   const { collection, prismVersion, exportedAt, backends, schema, redacted = [] } = description
+  const { graph } = measure
   const line = (headerChecksum: string): string =>
     JSON.stringify({
-      format: FORMAT,
+      format: graph ? GRAPH_FORMAT : FORMAT,
       metadata: {
         version: VERSION,
         collection,
         prism_version: prismVersion,
         exported_at: exportedAt,
         document_count: measure.documentCount,
+        ...(graph && { node_count: graph.nodeCount, edge_count: graph.edgeCount }),
         size_bytes: measure.sizeBytes,
         checksum: measure.checksum,
         header_checksum: headerChecksum,
@@ -404,14 +428,28 @@ export function encodeDocumentLine(id: string, fieldsJson: string, vectorJson?: 
   return line
 }
 
-/** First run over the document lines (without line ends): counts and hashes. */
-export async function measureLines(
-  lines: AsyncIterable<Uint8Array>,
-  createSha256: () => Sha256,
-): Promise<PortableMeasure> {
+/** What an archive has after its header, without line ends: documents, then, where the collection has a graph, nodes and
+ *  edges. */
+export interface PortableContent {
+  readonly documents: AsyncIterable<Uint8Array>
+  readonly graph?: { readonly nodes: AsyncIterable<Uint8Array>; readonly edges: AsyncIterable<Uint8Array> } | undefined
+}
+
+async function* linesOf({ documents, graph }: PortableContent, tally: LineTally): AsyncGenerator<Uint8Array> {
+  const parts = [documents, ...(graph ? [graph.nodes, graph.edges] : [])]
+  for (const [kind, lines] of parts.entries()) {
+    for await (const line of lines) {
+      tally.add(line, kind)
+      yield line
+    }
+  }
+}
+
+/** First run over the lines: counts and hashes. */
+export async function measureLines(content: PortableContent, createSha256: () => Sha256): Promise<PortableMeasure> {
   const tally = new LineTally(createSha256)
-  for await (const line of lines) tally.add(line)
-  return tally.measure()
+  for await (const _ of linesOf(content, tally));
+  return tally.measure(content.graph !== undefined)
 }
 
 /** Bytes that the second run will write. */
@@ -436,7 +474,7 @@ function headerLine(
 export async function* writePortable(
   description: PortableDescription,
   measure: PortableMeasure,
-  lines: AsyncIterable<Uint8Array>,
+  content: PortableContent,
   createSha256: () => Sha256,
 ): AsyncGenerator<Uint8Array, { fileSha256: string; sizeBytes: number }> {
   const fileHash = createSha256()
@@ -450,8 +488,7 @@ export async function* writePortable(
     return bytes
   }
   yield sent(headerLine(description, measure, createSha256))
-  for await (const line of lines) {
-    tally.add(line)
+  for await (const line of linesOf(content, tally)) {
     if (used + line.length + 1 > chunk.length) {
       if (used > 0) yield sent(chunk.subarray(0, used))
       chunk = new Uint8Array(Math.max(CHUNK_BYTES, line.length + 1))
@@ -462,31 +499,35 @@ export async function* writePortable(
     used += line.length + 1
   }
   if (used > 0) yield sent(chunk.subarray(0, used))
-  const written = tally.measure()
-  assert(
-    written.checksum === measure.checksum && written.documentCount === measure.documentCount,
-    "the documents changed between measuring and writing",
-  )
+  const written = tally.measure(measure.graph !== undefined)
+  assert(JSON.stringify(written) === JSON.stringify(measure), "the documents changed between measuring and writing")
   return { fileSha256: fileHash.digestHex(), sizeBytes }
 }
 
 class LineTally {
   readonly #hash: LineHash
-  #documentCount = 0
+  /** Documents, nodes, edges. */
+  readonly #counts: [number, number, number] = [0, 0, 0]
   #sizeBytes = 0
 
   constructor(createSha256: () => Sha256) {
     this.#hash = new LineHash(createSha256())
   }
 
-  add(line: Uint8Array): void {
+  add(line: Uint8Array, kind: number): void {
     this.#hash.add(line, true)
-    this.#documentCount++
+    this.#counts[kind] = (this.#counts[kind] as number) + 1
     this.#sizeBytes += line.length + 1
   }
 
-  measure(): PortableMeasure {
-    return { documentCount: this.#documentCount, sizeBytes: this.#sizeBytes, checksum: this.#hash.digestHex() }
+  measure(hasGraph: boolean): PortableMeasure {
+    const [documentCount, nodeCount, edgeCount] = this.#counts
+    return {
+      documentCount,
+      ...(hasGraph && { graph: { nodeCount, edgeCount } }),
+      sizeBytes: this.#sizeBytes,
+      checksum: this.#hash.digestHex(),
+    }
   }
 }
 

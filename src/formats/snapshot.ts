@@ -5,6 +5,7 @@
 //   schema.yaml
 //   text/…             of one segment after the other: inverted index, stored documents, tombstones
 //   vector/…           of one segment after the other
+//   graph/…            of one segment after the other, where the collection has a graph
 //   MANIFEST.sha256    "<64 hex>  <name>" LF for each of the above, as sha256sum writes and checks it
 //
 // Two keys of metadata.json tie it to the rest: `size_bytes`, the sum of all entries but itself and MANIFEST.sha256, and
@@ -35,7 +36,7 @@ const METADATA = "metadata.json"
 const SCHEMA = "schema.yaml"
 const MANIFEST = "MANIFEST.sha256"
 
-/** 4,096 segments of four files; a compacted collection has some tens. */
+/** 3,276 segments of five files; a compacted collection has some tens. */
 export const SNAPSHOT_ENTRIES_MAX = 16_384
 /** Of each of the three files that are held in memory. As many names of 99 bytes as there may be take 2.7 MB in
  *  MANIFEST.sha256 and 2.8 MB in metadata.json; a schema has 1 MiB at most. JSON made to take much memory, 2 million keys
@@ -54,6 +55,15 @@ export interface SnapshotSegment {
   readonly vectors: number
   readonly level: number
   readonly files: SegmentFiles
+  /** What the graph file holds beside the edges of documents; with it alone. */
+  readonly graph?: SnapshotGraphCounts
+}
+
+export interface SnapshotGraphCounts {
+  readonly nodes: number
+  readonly edges: number
+  /** Nodes and edges of older segments that are deleted here. */
+  readonly deletions: number
 }
 
 interface SegmentFiles {
@@ -63,6 +73,8 @@ interface SegmentFiles {
   readonly tombstones?: string
   /** vector/… */
   readonly vector?: string
+  /** graph/… */
+  readonly graph?: string
 }
 
 /** What a writer says about the collection. */
@@ -105,7 +117,7 @@ export interface SnapshotMetadata extends Omit<SnapshotDescription, "schema"> {
 
 /** A file of a segment, all known of it before it is read. */
 export interface SnapshotFile {
-  /** Of its entry: text/… or vector/… */
+  /** Of its entry: text/…, vector/… or graph/… */
   readonly name: string
   readonly length: number
   /** Lowercase hex. */
@@ -192,6 +204,7 @@ function namesOf(segments: readonly SnapshotSegment[]): string[] {
   return [
     ...segments.flatMap(({ files: { text, documents, tombstones } }) => [text, documents, tombstones ?? []].flat()),
     ...segments.flatMap(({ files: { vector } }) => vector ?? []),
+    ...segments.flatMap(({ files: { graph } }) => graph ?? []),
   ]
 }
 
@@ -215,16 +228,18 @@ function encodeMetadata(description: SnapshotDescription, checksum: string, size
     backends: { text: backends.text, vector: backends.vector, graph: backends.graph },
     ...(redacted.length > 0 && { redacted }),
     segment_formats: Object.fromEntries(Object.entries(segmentFormats).sort(([a], [b]) => (a < b ? -1 : 1))),
-    segments: segments.map(({ documents, deleted, vectors, level, files }) => ({
+    segments: segments.map(({ documents, deleted, vectors, level, graph, files }) => ({
       documents,
       deleted,
       vectors,
       level,
+      ...(graph && { graph: { nodes: graph.nodes, edges: graph.edges, deletions: graph.deletions } }),
       files: {
         text: files.text,
         documents: files.documents,
         ...(files.tombstones !== undefined && { tombstones: files.tombstones }),
         ...(files.vector !== undefined && { vector: files.vector }),
+        ...(files.graph !== undefined && { graph: files.graph }),
       },
     })),
   }
@@ -580,8 +595,9 @@ const METADATA_KEYS = new Set([
   "segments",
 ])
 const BACKEND_KEYS = ["text", "vector", "graph"] as const
-const SEGMENT_KEYS = ["documents", "deleted", "vectors", "level", "files"] as const
-const FILE_KEYS = ["text", "documents", "tombstones", "vector"] as const
+const SEGMENT_KEYS = ["documents", "deleted", "vectors", "level", "graph", "files"] as const
+const GRAPH_KEYS = ["nodes", "edges", "deletions"] as const
+const FILE_KEYS = ["text", "documents", "tombstones", "vector", "graph"] as const
 
 function parseMetadata(text: string): SnapshotMetadata {
   const json = { code: "CORRUPT", place: METADATA } as const
@@ -614,6 +630,7 @@ function parseMetadata(text: string): SnapshotMetadata {
     noteUnknown(path, segment, SEGMENT_KEYS)
     const files = objectAt(`${path}.files`, segment.files)
     noteUnknown(`${path}.files`, files, FILE_KEYS)
+    if (segment.graph !== undefined) noteUnknown(`${path}.graph`, objectAt(`${path}.graph`, segment.graph), GRAPH_KEYS)
     return segmentOf(path, segment, files)
   })
   const names = namesOf(segments)
@@ -657,6 +674,11 @@ function segmentOf(path: string, segment: JsonObject, files: JsonObject): Snapsh
   if (documents > SEGMENT_DOCUMENTS_MAX) throw wrong(`${path}.documents`)
   if (deleted > documents) throw wrong(`${path}.deleted`)
   if (vectors > documents) throw wrong(`${path}.vectors`)
+  if ((segment.graph === undefined) !== (files.graph === undefined)) throw wrong(`${path}.graph`)
+  const graphCounts = (graph: JsonObject): SnapshotGraphCounts => {
+    const [nodes, edges, deletions] = GRAPH_KEYS.map((key) => countAt(`${path}.graph.${key}`, graph[key]))
+    return { nodes, edges, deletions } as SnapshotGraphCounts
+  }
   const fileAt = (kind: (typeof FILE_KEYS)[number], folder: string): string => {
     const name = textAt(`${path}.files.${kind}`, files[kind])
     if (!name.startsWith(folder) || !isEntryName(name)) throw wrong(`${path}.files.${kind}`)
@@ -667,11 +689,13 @@ function segmentOf(path: string, segment: JsonObject, files: JsonObject): Snapsh
     deleted,
     vectors,
     level: countAt(`${path}.level`, segment.level),
+    ...(segment.graph !== undefined && { graph: graphCounts(objectAt(`${path}.graph`, segment.graph)) }),
     files: {
       text: fileAt("text", "text/"),
       documents: fileAt("documents", "text/"),
       ...(files.tombstones !== undefined && { tombstones: fileAt("tombstones", "text/") }),
       ...(files.vector !== undefined && { vector: fileAt("vector", "vector/") }),
+      ...(files.graph !== undefined && { graph: fileAt("graph", "graph/") }),
     },
   }
 }

@@ -12,7 +12,9 @@ import type { Storage } from "./storage.ts"
 // so that a damaged file and one of a newer Prism can be told apart.
 
 export const MANIFEST_NAME = "MANIFEST"
-export const MANIFEST_VERSION = 2
+export const MANIFEST_VERSION = 3
+/** What version 3 adds, the files of graphs, is not there in version 2. */
+const MANIFEST_VERSIONS_READ: readonly number[] = [2, MANIFEST_VERSION]
 
 export interface Manifest {
   readonly formatVersion: typeof MANIFEST_VERSION
@@ -49,7 +51,18 @@ export interface SegmentEntry {
     readonly documents: FileEntry
     readonly vector?: FileEntry
     readonly tombstones?: FileEntry
+    readonly graph?: FileEntry
   }
+  /** What the graph file holds besides the edges of documents; with it alone. */
+  readonly graph?: GraphCounts
+}
+
+export interface GraphCounts {
+  /** Nodes and edges that are put here, whether a newer segment hides them or not. */
+  readonly nodes: number
+  readonly edges: number
+  /** Nodes and edges of older segments that are deleted here. */
+  readonly deletions: number
 }
 
 export interface LogEntry {
@@ -138,11 +151,11 @@ export function decodeManifest(bytes: Uint8Array, path: string): Manifest {
   const [, version, checksum] = beginning as unknown as [string, string, string]
   const zeroed = text.replace(`"checksum":"${checksum}"`, '"checksum":"00000000"')
   if (checksumHex(encodeUtf8(zeroed)) !== checksum) throw corrupt("its checksum does not match")
-  if (Number(version) !== MANIFEST_VERSION) {
+  if (!MANIFEST_VERSIONS_READ.includes(Number(version))) {
     const isNewer = Number(version) > MANIFEST_VERSION
     throw new PrismError(
       "INCOMPATIBLE_VERSION",
-      `${path} has format version ${version}, this Prism reads version ${MANIFEST_VERSION}`,
+      `${path} has format version ${version}, this Prism reads versions ${MANIFEST_VERSIONS_READ.join(" and ")}`,
       {
         place: path,
         hint: isNewer
@@ -154,7 +167,7 @@ export function decodeManifest(bytes: Uint8Array, path: string): Manifest {
   const { checksum: _, ...manifest } = JSON.parse(text) as Record<string, unknown>
   const wrong = findWrong(manifest)
   if (wrong !== undefined) throw corrupt(`${wrong} is not as it must be`)
-  return manifest as unknown as Manifest
+  return { ...(manifest as unknown as Manifest), formatVersion: MANIFEST_VERSION }
 }
 
 function checksumHex(bytes: Uint8Array): string {
@@ -178,7 +191,7 @@ function findWrong(manifest: Record<string, unknown>): string | undefined {
   for (const [place, segment] of (manifest["segments"] as Record<string, unknown>[]).entries()) {
     const where = `segments[${place}]`
     if (!isObject(segment)) return where
-    const { id, documentCount, deletedCount, vectorCount, level, files } = segment
+    const { id, documentCount, deletedCount, vectorCount, level, files, graph } = segment
     if (!isCount(id) || id >= (manifest["nextSegmentId"] as number)) return `${where}.id`
     if (!isCount(documentCount)) return `${where}.documentCount`
     if (!isCount(deletedCount) || deletedCount > documentCount) return `${where}.deletedCount`
@@ -192,6 +205,12 @@ function findWrong(manifest: Record<string, unknown>): string | undefined {
       if (paths.has(file.path)) return `${where}.files.${kind}.path`
       paths.add(file.path)
     }
+    if ("graph" in files !== "graph" in segment) return `${where}.graph`
+    if (
+      graph !== undefined &&
+      !(isObject(graph) && ["nodes", "edges", "deletions"].every((key) => isCount(graph[key])))
+    )
+      return `${where}.graph`
   }
   return live === manifest["documentCount"] ? undefined : "documentCount"
 }

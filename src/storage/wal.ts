@@ -1,4 +1,4 @@
-import { concatBytes, decodeUtf8Fatal, encodeUtf8 } from "../base/bytes.ts"
+import { concatBytes, decodeUtf8, decodeUtf8Fatal, encodeUtf8 } from "../base/bytes.ts"
 import { crc32c } from "../base/crc32c.ts"
 import { assert, PrismError } from "../base/errors.ts"
 import { parentPath } from "./path.ts"
@@ -18,13 +18,18 @@ import type { ReadableFile, Storage, WritableFile } from "./storage.ts"
 //            8..12  u32    CRC-32C of the payload
 //            12..16 u32    CRC-32C of salt, the frame's offset as u64, the 12 bytes before
 //            then the payload: records
-//   record   0      u8     kind           1 put, 2 delete
+//   record   0      u8     kind           1 put, 2 delete: of a document; from version 3 on
+//                                         3 put, 4 delete: of a node; 5 put, 6 delete: of an edge
 //            1..4   u8[3]  zero
 //            4..8   u32    idBytes
-//            8..12  u32    fieldsBytes    0 in a delete
+//            8..12  u32    fieldsBytes    0 in a delete of a document or node
 //            12..16 u32    dimension      0 where there is no vector
 //            16..20 u32    CRC-32C of id and fields, so that one document can be read back alone
-//            then id in UTF-8, fields as compact JSON in UTF-8, vector as f32[dimension]
+//            then id in UTF-8, fields, vector as f32[dimension]
+//   fields   of a document and of a node: compact JSON in UTF-8. Of an edge, whose id is the node that it leaves:
+//            0..8   f64    weight         0 in a delete
+//            8..10  u16    edgeTypeBytes
+//            then edgeType and the node that it enters, in UTF-8
 //   zeros    any number of them, behind the last frame
 //
 // The header is durable before a manifest names the log. One group commit is one frame with one sync, and frame n + 1 is
@@ -50,7 +55,9 @@ import type { ReadableFile, Storage, WritableFile } from "./storage.ts"
 // durably. The same after a disk that was full: what was written of the frame is cut off, and the sync of that cut writes
 // again the only page that the frame shares with acknowledged ones, so that nothing rests on the write that failed.
 
-export const WAL_VERSION = 2
+export const WAL_VERSION = 3
+/** Logs of version 2 are read and never written to: they hold nothing but documents. */
+const WAL_VERSIONS_READ: readonly number[] = [2, WAL_VERSION]
 /** A frame takes records up to this size together; one larger record gets a frame of its own. */
 export const FRAME_BYTES = 4 * 1024 * 1024
 /** Limit of one record, and of what replay holds in memory at once. */
@@ -67,6 +74,11 @@ const RECORD_HEADER_BYTES = 20
 const RESERVE_BYTES = 256 * 1024
 const PUT = 1
 const DELETE = 2
+const NODE_PUT = 3
+const NODE_DELETE = 4
+const EDGE_PUT = 5
+const EDGE_DELETE = 6
+const EDGE_HEADER_BYTES = 10
 const SCAN_BYTES = 1024 * 1024
 
 export type WalOperation =
@@ -77,6 +89,20 @@ export type WalOperation =
       readonly vector: Float32Array | undefined
     }
   | { readonly kind: "delete"; readonly id: string }
+  | WalGraphOperation
+
+/** Changes nodes and edges that no document brings. */
+export type WalGraphOperation =
+  | { readonly kind: "put node"; readonly id: string; readonly recordJson: string }
+  | { readonly kind: "delete node"; readonly id: string }
+  | {
+      readonly kind: "put edge"
+      readonly from: string
+      readonly edgeType: string
+      readonly to: string
+      readonly weight: number
+    }
+  | { readonly kind: "delete edge"; readonly from: string; readonly edgeType: string; readonly to: string }
 
 /** Where a record lies in the log, its vector left out. */
 export interface WalLocation {
@@ -300,15 +326,12 @@ export class WalWriter {
   }
 
   #encode(operation: WalOperation): EncodedRecord {
-    const id = encodeUtf8(operation.id)
-    const put = operation.kind === "put" ? operation : undefined
-    const fields = encodeUtf8(put?.fieldsJson ?? "")
-    const vector = put?.vector ?? new Float32Array(0)
+    const { kind, id, fields, vector = new Float32Array(0) } = encodedParts(operation)
     const documentBytes = RECORD_HEADER_BYTES + id.length + fields.length
     const length = documentBytes + vector.byteLength
     if (length > FRAME_BYTES_MAX) {
       throw new PrismError("LIMIT_EXCEEDED", `document has ${length} bytes, the log takes up to ${FRAME_BYTES_MAX}`, {
-        place: `document ${JSON.stringify(operation.id.slice(0, 100))}`,
+        place: `document ${JSON.stringify(decodeUtf8(id).slice(0, 100))}`,
       })
     }
     const bytes = new Uint8Array(length)
@@ -316,7 +339,7 @@ export class WalWriter {
     bytes.set(fields, RECORD_HEADER_BYTES + id.length)
     bytes.set(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength), documentBytes)
     const view = dataView(bytes)
-    view.setUint8(0, put ? PUT : DELETE)
+    view.setUint8(0, kind)
     view.setUint32(4, id.length, true)
     view.setUint32(8, fields.length, true)
     view.setUint32(12, vector.length, true)
@@ -331,6 +354,39 @@ export class WalWriter {
       cause: this.#failure,
     })
   }
+}
+
+/** What the record of an operation is made of. */
+function encodedParts(operation: WalOperation): {
+  kind: number
+  id: Uint8Array
+  fields: Uint8Array
+  vector?: Float32Array | undefined
+} {
+  switch (operation.kind) {
+    case "put": {
+      const { id, fieldsJson, vector } = operation
+      return { kind: PUT, id: encodeUtf8(id), fields: encodeUtf8(fieldsJson), vector }
+    }
+    case "delete":
+      return { kind: DELETE, id: encodeUtf8(operation.id), fields: new Uint8Array(0) }
+    case "put node":
+      return { kind: NODE_PUT, id: encodeUtf8(operation.id), fields: encodeUtf8(operation.recordJson) }
+    case "delete node":
+      return { kind: NODE_DELETE, id: encodeUtf8(operation.id), fields: new Uint8Array(0) }
+    case "put edge":
+      return { kind: EDGE_PUT, id: encodeUtf8(operation.from), fields: encodeEdge(operation, operation.weight) }
+    case "delete edge":
+      return { kind: EDGE_DELETE, id: encodeUtf8(operation.from), fields: encodeEdge(operation, 0) }
+  }
+}
+
+function encodeEdge({ edgeType, to }: { edgeType: string; to: string }, weight: number): Uint8Array {
+  const type = encodeUtf8(edgeType)
+  const header = new Uint8Array(EDGE_HEADER_BYTES)
+  dataView(header).setFloat64(0, weight, true)
+  dataView(header).setUint16(8, type.length, true)
+  return concatBytes([header, type, encodeUtf8(to)])
 }
 
 interface EncodedRecord {
@@ -378,6 +434,8 @@ export class WalReplay implements AsyncIterable<WalEntry> {
   readonly path: string
   /** Set when the header was read. */
   salt: Uint8Array | undefined
+  /** Set with it. */
+  version: number | undefined
   /** Bytes up to the end of the last whole frame; set when everything was read. */
   wholeBytes: number | undefined
   /** Where the last whole frame lies, if there is one. */
@@ -408,6 +466,15 @@ export class WalReplay implements AsyncIterable<WalEntry> {
     }
   }
 
+  /** The changes of nodes and edges in the log, in their order. */
+  async *graphOperations(): AsyncGenerator<WalGraphOperation, void, undefined> {
+    for await (const { file, payload, offset } of this.#frames()) {
+      for (const record of splitRecords(file, payload, offset)) {
+        if (record.kind !== PUT && record.kind !== DELETE) yield decodeGraphRecord(file, record)
+      }
+    }
+  }
+
   async *#frames(): AsyncGenerator<{ file: ReadableFile; payload: Uint8Array; offset: number }, void, undefined> {
     assert(this.salt === undefined, "a log is replayed once")
     if ((await this.#storage.size(this.path)) === undefined) {
@@ -419,8 +486,9 @@ export class WalReplay implements AsyncIterable<WalEntry> {
       throw damaged(opened, opened.size, length - opened.size, "they are missing")
     }
     const file = new ReadAhead(opened, length)
-    const salt = await readHeader(file, this.#walNumber)
+    const { salt, version } = await readHeader(file, this.#walNumber)
     this.salt = salt
+    this.version = version
     let offset = HEADER_BYTES
     for (;;) {
       const payload = await readFrame(file, offset, salt)
@@ -549,12 +617,17 @@ export interface EncodedPut {
 }
 
 interface EncodedEntry extends EncodedPut {
-  readonly kind: typeof PUT | typeof DELETE
+  readonly kind: number
   readonly location: WalLocation
 }
 
 function* decodeRecords(file: ReadableFile, payload: Uint8Array, payloadOffset: number): Generator<WalEntry> {
-  for (const { kind, location, ...encoded } of splitRecords(file, payload, payloadOffset)) {
+  for (const record of splitRecords(file, payload, payloadOffset)) {
+    const { kind, location, ...encoded } = record
+    if (kind !== PUT && kind !== DELETE) {
+      yield { operation: decodeGraphRecord(file, record), location }
+      continue
+    }
     const id = decodeUtf8Fatal(encoded.id, file.path)
     if (kind === DELETE) {
       yield { operation: { kind: "delete", id }, location }
@@ -565,6 +638,24 @@ function* decodeRecords(file: ReadableFile, payload: Uint8Array, payloadOffset: 
     const vector = encoded.vector.length === 0 ? undefined : new Float32Array(encoded.vector.slice().buffer)
     yield { operation: { kind: "put", id, fieldsJson, vector }, location }
   }
+}
+
+function decodeGraphRecord(
+  file: ReadableFile,
+  { kind, id: idBytes, fields, location }: EncodedEntry,
+): WalGraphOperation {
+  const id = decodeUtf8Fatal(idBytes, file.path)
+  if (kind === NODE_DELETE) return { kind: "delete node", id }
+  if (kind === NODE_PUT) return { kind: "put node", id, recordJson: decodeUtf8Fatal(fields, file.path) }
+  const toStart = EDGE_HEADER_BYTES + (fields.length < EDGE_HEADER_BYTES ? 0 : dataView(fields).getUint16(8, true))
+  if (toStart > fields.length) throw damaged(file, location.offset, location.length, "an edge does not fit its record")
+  const edge = {
+    from: id,
+    edgeType: decodeUtf8Fatal(fields.subarray(EDGE_HEADER_BYTES, toStart), file.path),
+    to: decodeUtf8Fatal(fields.subarray(toStart), file.path),
+  }
+  if (kind === EDGE_DELETE) return { kind: "delete edge", ...edge }
+  return { kind: "put edge", ...edge, weight: dataView(fields).getFloat64(0, true) }
 }
 
 function* splitRecords(file: ReadableFile, payload: Uint8Array, payloadOffset: number): Generator<EncodedEntry> {
@@ -579,7 +670,7 @@ function* splitRecords(file: ReadableFile, payload: Uint8Array, payloadOffset: n
     const fieldsEnd = idEnd + view.getUint32(at + 8, true)
     const dimension = view.getUint32(at + 12, true)
     const end = fieldsEnd + dimension * 4
-    if (end > payload.length || (kind !== PUT && kind !== DELETE)) throw wrong()
+    if (end > payload.length || kind < PUT || kind > EDGE_DELETE) throw wrong()
     yield {
       kind,
       id: payload.subarray(at + RECORD_HEADER_BYTES, idEnd),
@@ -614,8 +705,8 @@ function encodeHeader(walNumber: number, salt: Uint8Array): Uint8Array {
   return bytes
 }
 
-/** The salt of a log whose header is right. */
-async function readHeader(file: ReadableFile, walNumber: number): Promise<Uint8Array> {
+/** What the header of a log says, if it is right. */
+async function readHeader(file: ReadableFile, walNumber: number): Promise<{ salt: Uint8Array; version: number }> {
   if (file.size < HEADER_BYTES) throw damaged(file, 0, file.size, "it is shorter than its header")
   const bytes = await file.read(0, HEADER_BYTES)
   const view = dataView(bytes)
@@ -624,7 +715,7 @@ async function readHeader(file: ReadableFile, walNumber: number): Promise<Uint8A
     throw damaged(file, 0, HEADER_BYTES, "the header's checksum does not match")
   }
   const version = view.getUint16(4, true)
-  if (version !== WAL_VERSION) {
+  if (!WAL_VERSIONS_READ.includes(version)) {
     throw new PrismError(
       "INCOMPATIBLE_VERSION",
       `${file.path} has format version ${version}, this Prism reads up to ${WAL_VERSION}`,
@@ -635,7 +726,7 @@ async function readHeader(file: ReadableFile, walNumber: number): Promise<Uint8A
   if (found !== walNumber) {
     throw damaged(file, 0, HEADER_BYTES, `it is log ${found}, the manifest names log ${walNumber}`)
   }
-  return bytes.slice(SALT_OFFSET, SALT_OFFSET + SALT_BYTES)
+  return { salt: bytes.slice(SALT_OFFSET, SALT_OFFSET + SALT_BYTES), version }
 }
 
 function frameHeaderChecksum(salt: Uint8Array, offset: number, header: Uint8Array): number {

@@ -28,7 +28,7 @@ async function restore(path: string) {
 
 test("an archive of version 1", async () => {
   const { header, schema, documents, lines, report } = await restore("test/fixtures/portable-v1.prism.jsonl")
-  assert.deepEqual([report.checksum, report.header, report.documentCount], ["verified", "verified", 3])
+  assert.deepEqual([report.checksum, report.header, report.lineCount], ["verified", "verified", 3])
   assert.deepEqual([header.unknownKeys, schema.unknownKeys, schema.warnings], [[], [], []])
   assert.equal(schema.vector?.dimension, 3)
   // Lossless: what was stored is what was in the file, to the letter.
@@ -43,7 +43,7 @@ test("an archive of version 1", async () => {
 describe("an archive as 0.6 wrote them", () => {
   test("comes in whole", async () => {
     const { header, schema, documents, report } = await restore("test/fixtures/portable-0.6.prism.jsonl")
-    assert.deepEqual([report.checksum, report.header, report.documentCount], ["not verified", "not verified", 5])
+    assert.deepEqual([report.checksum, report.header, report.lineCount], ["not verified", "not verified", 5])
     assert.deepEqual([header.unknownKeys, schema.unknownKeys], [[], []])
     assert.deepEqual(
       documents.map(({ id, fieldsJson, vector, plainBytesCount }) => [
@@ -87,7 +87,7 @@ for (const [name, count, plainBytes] of samples) {
     `the original's ${name}.prism.jsonl comes in whole${isHere ? "" : ` (needs ${path})`}`,
     async () => {
       const { documents, lines, report, schema } = await restore(path)
-      assert.equal(report.documentCount, count)
+      assert.equal(report.lineCount, count)
       assert.deepEqual(schema.unknownKeys, [])
       assert.equal(
         documents.reduce((sum, document) => sum + document.plainBytesCount, 0),

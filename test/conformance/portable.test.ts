@@ -39,8 +39,8 @@ async function* each<T>(items: Iterable<T>): AsyncGenerator<T> {
 }
 
 async function write(lines: Uint8Array[], about = description): Promise<{ bytes: Uint8Array; fileSha256: string }> {
-  const measure = await measureLines(each(lines), createSha256)
-  const writer = writePortable(about, measure, each(lines), createSha256)
+  const measure = await measureLines({ documents: each(lines) }, createSha256)
+  const writer = writePortable(about, measure, { documents: each(lines) }, createSha256)
   const chunks: Uint8Array[] = []
   for (;;) {
     const { done, value } = await writer.next()
@@ -113,7 +113,7 @@ describe("what is written reads back", () => {
     assert.deepEqual(report, {
       checksum: "verified",
       header: "verified",
-      documentCount: 3,
+      lineCount: 3,
       fileSha256: await sha256(bytes),
       sizeBytes: bytes.length,
     })
@@ -130,7 +130,7 @@ describe("what is written reads back", () => {
   })
 
   test("the header's checksum is that of line 1 with zeros in its place", async () => {
-    const measure = await measureLines(each(DOCUMENTS), createSha256)
+    const measure = await measureLines({ documents: each(DOCUMENTS) }, createSha256)
     const line = encodeHeader(description, measure, createSha256)
     const { header_checksum } = JSON.parse(line).metadata
     assert.equal(header_checksum, await sha256(textOf(line.replace(header_checksum, "0".repeat(64)))))
@@ -140,7 +140,7 @@ describe("what is written reads back", () => {
   test("an empty collection", async () => {
     const { bytes } = await write([])
     const { lines, report } = await read(bytes)
-    assert.deepEqual([lines.length, report.documentCount, report.checksum], [0, 0, "verified"])
+    assert.deepEqual([lines.length, report.lineCount, report.checksum], [0, 0, "verified"])
     const { checksum } = JSON.parse(decodeUtf8(bytes)).metadata
     assert.equal(checksum, await sha256(new Uint8Array(0)))
   })
@@ -164,8 +164,8 @@ describe("what is written reads back", () => {
   })
 
   test("writing refuses to end well when the documents changed in between", async () => {
-    const measure = await measureLines(each(DOCUMENTS), createSha256)
-    const writer = writePortable(description, measure, each(DOCUMENTS.slice(1)), createSha256)
+    const measure = await measureLines({ documents: each(DOCUMENTS) }, createSha256)
+    const writer = writePortable(description, measure, { documents: each(DOCUMENTS.slice(1)) }, createSha256)
     let error: unknown
     try {
       for await (const _ of writer);
@@ -299,7 +299,7 @@ describe("files that are something else", () => {
     ["JSON lines", textOf(document), "INVALID_FORMAT", /no "format"/],
     ["a JSON list", textOf(`[${document}]`), "INVALID_FORMAT", /not a portable archive/],
     ["JSON of another kind", textOf('{"format":"csv"}\n'), "INVALID_FORMAT", /format "csv"/],
-    ["a later version", archive({}, [], { format: "prism-portable-v2" }), "INCOMPATIBLE_VERSION", /v2/],
+    ["a later version", archive({}, [], { format: "prism-portable-v3" }), "INCOMPATIBLE_VERSION", /v3/],
     ["a later revision", archive({ version: "2.0" }), "INCOMPATIBLE_VERSION", /2\.0/],
     ["an encrypted archive", textOf("PENC\u0001\u0000"), "INVALID_FORMAT", /encrypted/],
     ["zstd", Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 4, 0), "INVALID_FORMAT", /zstd/],

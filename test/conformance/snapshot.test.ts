@@ -401,16 +401,16 @@ describe("an archive, without restoring it", () => {
     await collection.delete(["doc-8", "doc-9"])
     await collection.add([document(10, "other words"), document(11), document(70)])
     const after = await exported(collection)
-    for (const documentsPerPass of [1_000, 7]) {
+    for (const linesPerPass of [1_000, 7]) {
       await using first = await viewArchive(fileOf(before.bytes), [], runtime)
       await using second = await viewArchive(fileOf(after.bytes), [], runtime)
       const createSha256 = () => runtime.createSha256()
       const found: string[] = []
-      for await (const { change, id } of diffArchives(first, second, { createSha256, documentsPerPass })) {
+      for await (const { change, id } of diffArchives(first, second, { createSha256, linesPerPass })) {
         found.push(`${change} ${id}`)
       }
       expect(found.sort()).toEqual(["added doc-70", "changed doc-10", "removed doc-8", "removed doc-9"])
-      for await (const difference of diffArchives(second, second, { createSha256, documentsPerPass })) {
+      for await (const difference of diffArchives(second, second, { createSha256, linesPerPass })) {
         expect(difference).toBe("nothing differs from itself")
       }
     }
@@ -441,6 +441,8 @@ test("an archive that says that it holds less than it does is compared no furthe
   let taken = 0
   const archive = {
     documentCount: 10,
+    graphLineCount: undefined,
+    async *graph() {},
     async *documents() {
       for (; ; taken++) yield encodeUtf8(`{"id":"${taken}","fields":{}}`)
     },

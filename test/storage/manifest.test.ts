@@ -15,7 +15,7 @@ const file = (path: string) => ({ path, length: 1234, sha256: "0f".repeat(32) })
 
 function manifestOf(generation: number): Manifest {
   return {
-    formatVersion: 2,
+    formatVersion: 3,
     collectionId: "0123456789abcdef".repeat(2),
     generation,
     committedAt: "2026-11-22T10:00:00.000Z",
@@ -98,7 +98,7 @@ test("a missing manifest is CORRUPT, never an empty collection", async () => {
 
 test("another format is refused by its version, with what to do about a newer one and an older one", async () => {
   for (const [version, hint] of [
-    [3, /newer/],
+    [4, /newer/],
     [1, /export the collection/],
   ] as const) {
     const error = await refusal(decode(forged((manifest) => void (manifest["formatVersion"] = version))))

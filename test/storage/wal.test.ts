@@ -24,10 +24,38 @@ const NUMBER = { walNumber: 7 }
 
 function randomOperation(random: Random, id: string): WalOperation {
   if (random.below(5) === 0) return { kind: "delete", id }
+  if (random.below(4) === 0) return randomGraphOperation(random, id)
   const words = Array.from({ length: random.below(4) }, () => ["naïve", "日本", "x", '\\"', "🦉"][random.below(5)])
   const vector =
     random.below(2) === 0 ? undefined : Float32Array.from({ length: 1 + random.below(4) }, () => random.normal())
   return { kind: "put", id, fieldsJson: JSON.stringify({ title: words.join(" "), n: random.below(1000) }), vector }
+}
+
+function randomGraphOperation(random: Random, id: string): WalOperation {
+  const edge = {
+    from: id,
+    edgeType: ["cites", "日本", "-->"][random.below(3)] as string,
+    to: `node ${random.below(9)}`,
+  }
+  switch (random.below(4)) {
+    case 0:
+      return {
+        kind: "put node",
+        id,
+        recordJson: JSON.stringify({ title: "naïve 🦉", payload: { n: random.below(9) } }),
+      }
+    case 1:
+      return { kind: "delete node", id }
+    case 2:
+      return { kind: "put edge", ...edge, weight: [0, 1, 0.1, Number.MAX_VALUE][random.below(4)] as number }
+    default:
+      return { kind: "delete edge", ...edge }
+  }
+}
+
+/** Of an edge the node that it leaves. */
+function idOf(operation: WalOperation): string {
+  return "from" in operation ? operation.from : operation.id
 }
 
 function randomBatch(random: Random, name: string, most = 4): WalOperation[] {
@@ -115,7 +143,7 @@ test("every location leads back to its document", async () => {
   for (const locations of [first, second]) {
     expect(locations).toHaveLength(batch.length)
     for (const [place, operation] of batch.entries()) {
-      if (operation.kind === "delete") continue
+      if (operation.kind !== "put") continue
       const { id, fieldsJson } = await readWalDocument(file, locations[place]!)
       expect({ id, fieldsJson }).toEqual({ id: operation.id, fieldsJson: operation.fieldsJson })
     }
@@ -290,7 +318,7 @@ test("appends at the same time share one sync, a later one gets its own", async 
   expect(storage.operationCount - before).toBe(3)
   await wal.append([{ kind: "delete", id: "later" }])
   expect(storage.operationCount - before).toBe(5)
-  expect((await operations(storage)).map(({ id }) => id)).toEqual([
+  expect((await operations(storage)).map(idOf)).toEqual([
     ...Array.from({ length: 50 }, (_, place) => `${place}`),
     "later",
   ])
@@ -370,7 +398,7 @@ test("a batch larger than a frame is split between documents, smaller ones never
     ids.push(
       entries
         .filter(({ location }) => location.offset >= at && location.offset < end)
-        .map(({ operation }) => operation.id),
+        .map(({ operation }) => idOf(operation)),
     )
     at = end
   }
@@ -447,7 +475,7 @@ describe("a writer whose disk failed", () => {
     await wal.close()
     const { seen, wal: reopened } = await resume(storage)
     expect(seen[0]).toEqual(before)
-    expect(seen.map(({ id }) => id)).not.toContain("after")
+    expect(seen.map(idOf)).not.toContain("after")
     const after: WalOperation = { kind: "delete", id: "again" }
     await reopened.append([after])
     expect(await operations(storage)).toEqual([...seen, after])
@@ -492,9 +520,9 @@ describe("a disk that is full", () => {
     const large = Array.from({ length: 4 }, (_, place) => put(`${place}`, FRAME_BYTES - 1000))
     const results = await Promise.allSettled([wal.append(large), wal.append([put("small", 10)])])
     expect(results.map(({ status }) => status)).toEqual(["rejected", "fulfilled"])
-    expect((await operations(storage)).map(({ id }) => id)).toEqual(["before", "small"])
+    expect((await operations(storage)).map(idOf)).toEqual(["before", "small"])
     await wal.close()
-    expect((await operations(await storage.crash())).map(({ id }) => id)).toEqual(["before", "small"])
+    expect((await operations(await storage.crash())).map(idOf)).toEqual(["before", "small"])
   })
 
   test("at any operation, and wherever the frame tears, takes away what was refused and nothing else", async () => {
@@ -611,11 +639,11 @@ test("a log of another number, of a newer version, or none at all, is told by na
   expect(missing.code).toBe("CORRUPT")
   const newer = bytes.slice()
   const view = new DataView(newer.buffer)
-  view.setUint16(4, 3, true)
+  view.setUint16(4, 4, true)
   view.setUint32(28, crc32c(newer.subarray(0, 28)), true)
   const error = await refusal(operations(await holding(newer)))
   expect(error.code).toBe("INCOMPATIBLE_VERSION")
-  expect(error.message).toMatch(/version 3/)
+  expect(error.message).toMatch(/version 4/)
 })
 
 test("a closed writer takes no more, after all that was appended", async () => {

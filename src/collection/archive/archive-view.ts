@@ -13,16 +13,22 @@ export interface ArchiveView extends AsyncDisposable {
   read(name: string): AsyncIterable<Uint8Array>
   /** Every document as a line of a portable archive, without line end, in the archive's order. */
   documents(): AsyncIterable<Uint8Array>
+  /** No fewer than the lines of `graph`; undefined where the archive has no graph. */
+  readonly graphLineCount: number | undefined
+  /** Every node and edge that no document brings, the same way, nodes first. */
+  graph(): AsyncIterable<Uint8Array>
 }
 
 export interface ArchiveEntry {
   readonly name: string
-  /** Bytes; of a portable archive's documents as its header says. */
+  /** Bytes, where they are known before all of it is read. */
   readonly size: number | undefined
 }
 
 /** The entry that every archive has, whether it is stored so or not. */
 export const DOCUMENTS = "documents.jsonl"
+/** The one that every archive with a graph has. */
+export const GRAPH = "graph.jsonl"
 
 export async function* withLineEnds(lines: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   for await (const line of lines) {

@@ -35,6 +35,9 @@ export interface ExportReport {
   readonly collection: string
   readonly format: ArchiveFormat
   readonly document_count: number
+  /** Of a portable archive of a collection with a graph: nodes and edges that no document brings. */
+  readonly node_count?: number
+  readonly edge_count?: number
   /** Bytes of the archive. */
   readonly size_bytes: number
   /** What its header says: of a portable archive SHA-256 over the document lines, of a snapshot over its list of files. */
@@ -43,7 +46,7 @@ export interface ExportReport {
   readonly file_sha256: string
 }
 
-/** Documents of an archive. */
+/** Documents of an archive, without the nodes and edges that none brings. */
 export interface Selection {
   /** Those that match a query in the syntax of a search. */
   readonly where?: string
@@ -74,6 +77,9 @@ export interface RestoreReport {
   readonly collection: string
   readonly format: ArchiveFormat
   readonly documents_imported: number
+  /** Of a portable archive, where the schema has a graph: nodes and edges that no document brings. */
+  readonly nodes_imported?: number
+  readonly edges_imported?: number
   /** Bad lines. */
   readonly documents_skipped: number
   /** Of `ids`, those that the archive does not have. */
@@ -98,6 +104,8 @@ export interface VerifyReport {
   readonly format: ArchiveFormat
   readonly collection: string
   readonly document_count: number
+  readonly node_count?: number
+  readonly edge_count?: number
   readonly checksum: Verified
   readonly header: Verified
   readonly size_bytes: number

@@ -2,7 +2,8 @@ import { encodeUtf8 } from "../../base/bytes.ts"
 import { sequential, streamOf } from "../../base/streams.ts"
 import { type PortableHeader, PortableReader } from "../../formats/portable.ts"
 import type { Codecs, RandomAccess } from "../../runtime.ts"
-import { type ArchiveEntry, type ArchiveView, DOCUMENTS, noEntry, withLineEnds } from "./archive-view.ts"
+import { parseGraphLine } from "../graph-record.ts"
+import { type ArchiveEntry, type ArchiveView, DOCUMENTS, GRAPH, noEntry, withLineEnds } from "./archive-view.ts"
 
 const SCHEMA = "schema.yaml"
 
@@ -14,6 +15,7 @@ export class PortableView implements ArchiveView {
   readonly exportedAt: string | undefined
   readonly prismVersion: string | undefined
   readonly entries: readonly ArchiveEntry[]
+  readonly graphLineCount: number | undefined
   readonly #file: RandomAccess
   readonly #schema: Uint8Array
   readonly #runtime: Codecs
@@ -26,9 +28,13 @@ export class PortableView implements ArchiveView {
     this.documentCount = header.documentCount
     this.exportedAt = header.exportedAt
     this.prismVersion = header.prismVersion
+    const { graph } = header
+    this.graphLineCount = graph && graph.nodeCount + graph.edgeCount
     this.entries = [
       { name: SCHEMA, size: this.#schema.length },
-      { name: DOCUMENTS, size: header.sizeBytes },
+      // With a graph the header tells what both come to.
+      { name: DOCUMENTS, size: graph ? undefined : header.sizeBytes },
+      ...(graph ? [{ name: GRAPH, size: undefined }] : []),
     ]
   }
 
@@ -40,15 +46,26 @@ export class PortableView implements ArchiveView {
   async *read(name: string): AsyncGenerator<Uint8Array> {
     if (name === SCHEMA) yield this.#schema
     else if (name === DOCUMENTS) yield* withLineEnds(this.documents())
+    else if (name === GRAPH && this.graphLineCount !== undefined) yield* withLineEnds(this.graph())
     else throw noEntry(name, this.entries)
   }
 
   async *documents(): AsyncGenerator<Uint8Array> {
+    yield* this.#lines((record) => record === undefined)
+  }
+
+  async *graph(): AsyncGenerator<Uint8Array> {
+    if (this.graphLineCount === undefined) return
+    yield* this.#lines((record) => record?.kind === "put node")
+    yield* this.#lines((record) => record?.kind === "put edge")
+  }
+
+  async *#lines(isWanted: (record: ReturnType<typeof parseGraphLine>) => boolean): AsyncGenerator<Uint8Array> {
     await using reader = await PortableReader.open(streamOf(sequential(this.#file)), this.#runtime)
     for await (const lines of reader) {
       for (const line of lines) {
         if (line.error) throw line.error
-        yield encodeUtf8(line.text)
+        if (isWanted(reader.header.graph && parseGraphLine(line.text))) yield encodeUtf8(line.text)
       }
     }
   }

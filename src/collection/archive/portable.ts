@@ -5,17 +5,22 @@ import { VERSION } from "../../base/version.ts"
 import {
   encodeDocumentLine,
   measureLines,
+  type PortableContent,
+  type PortableHeader,
   type PortableLine,
   PortableReader,
   portableBytes,
   writePortable,
 } from "../../formats/portable.ts"
 import type { Sha256 } from "../../runtime.ts"
-import { type CheckedDocument, DocumentChecker, parseDocumentLine } from "../document.ts"
+import { DocumentChecker, parseDocumentLine } from "../document.ts"
 import { Generations } from "../generations.ts"
+import { parseGraphLine } from "../graph-record.ts"
+import { placeOf, type WriteOperation } from "../operations.ts"
 import type { Progress } from "../progress.ts"
 import { parseSchema, renderSchema, type Schema } from "../schema.ts"
 import type { PinnedView } from "../view.ts"
+import type { GraphLines } from "./graph-lines.ts"
 import type { OpenArchive } from "./open-archive.ts"
 import type { ExportOptions, ExportReport, RestoreOptions, VerifyOptions, VerifyReport } from "./options.ts"
 import { admit, checkRoom, type RestoredCollection, type RestoreHost, unknownKeyWarnings } from "./restore-host.ts"
@@ -23,12 +28,13 @@ import { admit, checkRoom, type RestoredCollection, type RestoreHost, unknownKey
 /** Documents between two progress reports. */
 const PROGRESS_STEP = 512
 
-/** A pinned view as `prism-portable-v1`: once to count and hash, once to write, so that the header comes first in constant
- *  memory, to a pipe too. */
+/** A pinned view as `prism-portable-v1`, with a graph as `prism-portable-v2`: once to count and hash, once to write, so that
+ *  the header comes first in constant memory, to a pipe too. */
 export async function* portableChunks(
   name: string,
   schema: Schema,
   view: PinnedView,
+  graphLines: GraphLines | undefined,
   options: ExportOptions,
   createSha256: () => Sha256,
 ): AsyncGenerator<Uint8Array, ExportReport> {
@@ -37,18 +43,26 @@ export async function* portableChunks(
     collection: name,
     prismVersion: VERSION,
     exportedAt: new Date().toISOString(),
-    backends: { text: schema.text !== undefined, vector: schema.vector !== undefined, graph: false },
+    backends: {
+      text: schema.text !== undefined,
+      vector: schema.vector !== undefined,
+      graph: schema.graph !== undefined,
+    },
     schema: yaml,
     redacted,
   }
-  const measure = await measureLines(documentLines(view, "measuring", options), createSha256)
+  const content = (stage: Progress["stage"]): PortableContent => ({
+    documents: documentLines(view, stage, options),
+    graph: graphLines && { nodes: graphLines.nodes(), edges: graphLines.edges() },
+  })
+  const measure = await measureLines(content("measuring"), createSha256)
   await options.onSize?.(portableBytes(description, measure, createSha256))
-  const lines = documentLines(view, "writing", options)
-  const written = yield* writePortable(description, measure, lines, createSha256)
+  const written = yield* writePortable(description, measure, content("writing"), createSha256)
   return {
     collection: name,
     format: "portable",
     document_count: measure.documentCount,
+    ...(measure.graph && { node_count: measure.graph.nodeCount, edge_count: measure.graph.edgeCount }),
     size_bytes: written.sizeBytes,
     checksum: measure.checksum,
     file_sha256: written.fileSha256,
@@ -87,13 +101,14 @@ export async function restorePortable(
     ...(options.lineBytesMax === undefined ? {} : { lineBytesMax: options.lineBytesMax }),
   })
   const { name, schema } = await admit(host, options, reader.header)
+  checkGraph(reader.header, schema)
   await checkRoom(host.storage, reader.header.sizeBytes ?? 0)
   const directory = host.stage()
-  await Generations.create({ ...host, directory, durable: false }, schema.source)
+  await Generations.create({ ...host, directory, durable: false }, schema)
   const staged = await host.openStaged(name, directory)
   try {
     const checker = new DocumentChecker(schema)
-    let imported = 0
+    const counts = { documents: 0, nodes: 0, edges: 0 }
     let skipped = 0
     let withoutVector = 0
     let plainBytes = 0
@@ -102,18 +117,17 @@ export async function restorePortable(
     let refusal: PrismError | undefined
     for await (const lines of reader) {
       signal?.throwIfAborted()
-      const batch = new Map<string, CheckedDocument>()
-      const parsed = (refusal ? [] : lines).map((line) => ({ line, document: checkLine(checker, line) }))
-      const ids = parsed.flatMap(({ document }) => (document instanceof PrismError ? [] : [document.id]))
-      const there = await staged.which(ids)
-      for (const { line, document } of parsed) {
+      const batch = new Map<string, WriteOperation>()
+      const parsed = (refusal ? [] : lines).map((line) => ({ line, record: checkLine(checker, line, reader.header) }))
+      const records = parsed.flatMap(({ record }) => (record instanceof PrismError ? [] : [record]))
+      const there = await staged.replacing(records)
+      for (const { line, record } of parsed) {
         let error: PrismError | undefined
-        if (document instanceof PrismError) error = document
-        else if (batch.has(document.id) || there.has(document.id)) error = secondTime(document.id)
+        if (record instanceof PrismError) error = record
         else {
-          batch.set(document.id, document)
-          plainBytes += document.plainBytesCount
-          if (!document.vector) withoutVector++
+          const key = keyOf(record)
+          if (batch.has(key) || there.has(record)) error = secondTime(record)
+          else batch.set(key, record)
         }
         if (!error) continue
         if (!onBadLine) {
@@ -124,14 +138,20 @@ export async function restorePortable(
         await onBadLine({ place: `line ${line.lineNumber}`, code: error.code, message: error.message }, line.text)
       }
       if (!refusal) {
-        await staged.addChecked([...batch.values()])
-        imported += batch.size
+        await staged.write([...batch.values()])
+        for (const record of batch.values()) {
+          counts[kindOf(record)]++
+          if (record.kind !== "put") continue
+          plainBytes += record.document.plainBytesCount
+          if (!record.document.vector) withoutVector++
+        }
       }
       await letOthersRun()
       onProgress?.({ stage: "restoring", unit: "bytes", done: reader.bytesRead, total: archive.sizeBytes })
     }
     const { checksum, header, fileSha256 } = reader.report
     if (refusal) throw refusal
+    if (skipped === 0) checkCounts(reader.header, counts)
     const warnings: string[] = []
     if (schema.vector && withoutVector > 0)
       warnings.push(withoutVector === 1 ? "1 document has no vector" : `${withoutVector} documents have no vector`)
@@ -148,7 +168,8 @@ export async function restorePortable(
       report: {
         collection: name,
         format: "portable",
-        documents_imported: imported,
+        documents_imported: counts.documents,
+        ...(schema.graph && { nodes_imported: counts.nodes, edges_imported: counts.edges }),
         documents_skipped: skipped,
         ids_missing: [],
         files_extracted: 0,
@@ -165,19 +186,61 @@ export async function restorePortable(
   }
 }
 
-function checkLine(checker: DocumentChecker, line: PortableLine): CheckedDocument | PrismError {
+type ArchivedRecord = Extract<WriteOperation, { kind: "put" | "put node" | "put edge" }>
+
+function checkLine(
+  checker: DocumentChecker,
+  line: PortableLine,
+  { graph }: PortableHeader,
+): ArchivedRecord | PrismError {
   try {
     if (line.error) throw line.error
-    return checker.check(parseDocumentLine(line.text), { from: "archive" })
+    const record = graph && parseGraphLine(line.text)
+    return record ?? { kind: "put", document: checker.check(parseDocumentLine(line.text), { from: "archive" }) }
   } catch (error) {
     if (error instanceof PrismError) return error
     throw error
   }
 }
 
-function secondTime(id: string): PrismError {
-  return new PrismError("DUPLICATE_ID", `id "${id}" occurs a second time`, {
-    hint: "an archive holds each document once",
+function kindOf({ kind }: WriteOperation): "documents" | "nodes" | "edges" {
+  return kind === "put node" ? "nodes" : kind === "put edge" ? "edges" : "documents"
+}
+
+/** INVALID_FORMAT where there are nodes and edges that the collection has no place for. */
+function checkGraph({ graph }: PortableHeader, schema: Schema): void {
+  if (!graph || schema.graph) return
+  throw new PrismError("INVALID_FORMAT", "the archive may hold nodes and edges, and its schema has no graph", {
+    place: "line 1",
+    hint: "the file was changed after it was written: copy it again, or use another backup",
+  })
+}
+
+/** CORRUPT where as many lines as announced are not of the kinds that were. */
+function checkCounts(
+  { documentCount, graph }: PortableHeader,
+  counts: { documents: number; nodes: number; edges: number },
+): void {
+  if (!graph) return
+  const announced = { documents: documentCount, nodes: graph.nodeCount, edges: graph.edgeCount }
+  for (const kind of ["documents", "nodes", "edges"] as const) {
+    if (counts[kind] === announced[kind]) continue
+    throw new PrismError("CORRUPT", `the archive holds ${counts[kind]} ${kind}, its header says ${announced[kind]}`, {
+      hint: "the file was changed after it was written: copy it again, or use another backup",
+    })
+  }
+}
+
+/** The same for records that replace each other. */
+function keyOf(record: ArchivedRecord): string {
+  if (record.kind === "put") return `document ${record.document.id}`
+  return record.kind === "put node" ? `node ${record.id}` : JSON.stringify([record.from, record.edgeType, record.to])
+}
+
+function secondTime(record: ArchivedRecord): PrismError {
+  const what = record.kind === "put" ? `id "${record.document.id}"` : placeOf(record)
+  return new PrismError("DUPLICATE_ID", `${what} occurs a second time`, {
+    hint: "an archive holds each document, node and edge once",
   })
 }
 
@@ -197,25 +260,31 @@ export async function verifyPortable(
   createSha256: () => Sha256,
 ): Promise<VerifyReport> {
   await using reader = await PortableReader.open(streamOf(archive.content), { createSha256 })
-  const checker = new DocumentChecker(parseSchema(reader.header.schema, { from: "archive" }))
+  const schema = parseSchema(reader.header.schema, { from: "archive" })
+  checkGraph(reader.header, schema)
+  const checker = new DocumentChecker(schema)
   /** As of restorePortable. */
   let refusal: PrismError | undefined
+  const counts = { documents: 0, nodes: 0, edges: 0 }
   for await (const lines of reader) {
     options.signal?.throwIfAborted()
     for (const line of lines) {
       if (refusal) break
-      const document = checkLine(checker, line)
-      if (document instanceof PrismError) refusal = badLine(document, line.lineNumber)
+      const record = checkLine(checker, line, reader.header)
+      if (record instanceof PrismError) refusal = badLine(record, line.lineNumber)
+      else counts[kindOf(record)]++
     }
     await letOthersRun()
     options.onProgress?.({ stage: "verifying", unit: "bytes", done: reader.bytesRead, total: archive.sizeBytes })
   }
-  const { checksum, header, documentCount, sizeBytes, fileSha256 } = reader.report
+  const { checksum, header, sizeBytes, fileSha256 } = reader.report
   if (refusal) throw refusal
+  checkCounts(reader.header, counts)
   return {
     format: "portable",
     collection: reader.header.collection,
-    document_count: documentCount,
+    document_count: counts.documents,
+    ...(reader.header.graph && { node_count: counts.nodes, edge_count: counts.edges }),
     checksum,
     header,
     size_bytes: sizeBytes,

@@ -12,7 +12,7 @@ import type { CollectionContext } from "../context.ts"
 import type { LogState } from "../generations.ts"
 import { RamSegment } from "../ram-segment.ts"
 import { SealedSegment } from "../sealed-segment.ts"
-import { buildSegment } from "../segment-builder.ts"
+import { type BuildTask, buildSegment } from "../segment-builder.ts"
 import type { PinnedGeneration } from "../view.ts"
 
 /** The segments of a moment, and the files that they are made of: readable as long as the view is open. */
@@ -32,16 +32,21 @@ export async function sealView(view: PinnedGeneration, context: Context, signal?
   const logs = [...view.logs]
   for (const { segment, live } of view.segments) {
     const log = segment instanceof RamSegment ? logs.shift() : undefined
-    if (live.count === 0) continue
-    const names = entryNames(segments.length + 1)
-    let sealed: Sealed
-    if (segment instanceof SealedSegment) sealed = segment
-    else {
+    const isOldest = segments.length === 0
+    let sealed: Sealed | undefined
+    if (segment instanceof SealedSegment) {
+      const { graph } = segment.entry
+      // Of the oldest, deletions hide nothing any more.
+      const records = graph ? graph.nodes + graph.edges + (isOldest ? 0 : graph.deletions) : 0
+      if (live.count > 0 || records > 0) sealed = segment
+    } else {
       assert(log, "a RAM segment has a log")
-      sealed = await sealLog(view.manifest.schema, log, live, context, signal)
+      sealed = await sealLog({ schema: view.manifest.schema, isOldest }, log, live, context, signal)
     }
+    if (!sealed) continue
+    const names = entryNames(segments.length + 1)
     const { entry } = sealed
-    for (const kind of ["text", "documents", "vector"] as const) {
+    for (const kind of ["text", "documents", "vector", "graph"] as const) {
       const [file, source] = [entry.files[kind], sealed.files[kind]]
       if (!file || !source) continue
       const read = () => sequential(source, { step: READ_BYTES })
@@ -60,17 +65,19 @@ export async function sealView(view: PinnedGeneration, context: Context, signal?
       deleted,
       vectors: entry.vectorCount,
       level: entry.level,
+      ...(entry.graph && { graph: entry.graph }),
       files: {
         text: names.text,
         documents: names.documents,
         ...(sealed.files.vector && { vector: names.vector }),
+        ...(sealed.files.graph && { graph: names.graph }),
         ...(deleted > 0 && { tombstones: names.tombstones }),
       },
     })
   }
   // Folder by folder, as an archive has them.
-  const inText = (file: SnapshotFile) => file.name.startsWith("text/")
-  return { segments, files: [...files.filter(inText), ...files.filter((file) => !inText(file))] }
+  const inFolder = (folder: string) => files.filter(({ name }) => name.startsWith(folder))
+  return { segments, files: ["text/", "vector/", "graph/"].flatMap(inFolder) }
 }
 
 function entryNames(place: number) {
@@ -79,30 +86,36 @@ function entryNames(place: number) {
     text: `text/${stem}.idx`,
     documents: `text/${stem}.docs`,
     vector: `vector/${stem}.hnsw`,
+    graph: `graph/${stem}.adj`,
     tombstones: `text/${stem}.live`,
   }
 }
 
 interface Sealed {
   readonly entry: SegmentEntry
-  readonly files: { readonly text: RandomAccess; readonly documents: RandomAccess; readonly vector?: RandomAccess }
+  readonly files: {
+    readonly text: RandomAccess
+    readonly documents: RandomAccess
+    readonly vector?: RandomAccess
+    readonly graph?: RandomAccess
+  }
 }
 
-/** What a log would be sealed into, in memory. */
+/** What a log would be sealed into, in memory; undefined where nothing is left of it. */
 async function sealLog(
-  schema: string,
+  collection: Pick<BuildTask, "schema" | "isOldest">,
   log: LogState,
   live: DocSet,
   { storage, directory, codecs }: Context,
   signal: AbortSignal | undefined,
-): Promise<Sealed> {
+): Promise<Sealed | undefined> {
   const scratch = new MemoryStorage()
-  for (const folder of ["text", "vector"]) await scratch.makeDirectory(joinPath(directory, folder))
+  for (const folder of ["text", "vector", "graph"]) await scratch.makeDirectory(joinPath(directory, folder))
   // Of the moment: the segment itself may have grown since.
   const source = { kind: "log", log, documentCount: live.docCount, live: live.toBytes() } as const
-  const task = { directory, schema, id: 0, stem: "log", level: 0, sources: [source] }
+  const task = { directory, ...collection, id: 0, stem: "log", level: 0, sources: [source] }
   const entry = await buildSegment(storage, codecs.createSha256, task, { signal }, scratch)
-  assert(entry, "a segment with live documents is built from them")
+  if (!entry) return undefined
   const open = async (path: string) => await scratch.open(joinPath(directory, path))
   return {
     entry,
@@ -110,6 +123,7 @@ async function sealLog(
       text: await open(entry.files.text.path),
       documents: await open(entry.files.documents.path),
       ...(entry.files.vector && { vector: await open(entry.files.vector.path) }),
+      ...(entry.files.graph && { graph: await open(entry.files.graph.path) }),
     },
   }
 }

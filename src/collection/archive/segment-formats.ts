@@ -1,5 +1,6 @@
 // Which versions of segment files this version reads as they are, and which it builds anew.
 import { PrismError } from "../../base/errors.ts"
+import { GRAPH_VERSION } from "../../engine/graph-segment.ts"
 import { SEGMENT_VERSION } from "../../engine/text-index.ts"
 import { VECTOR_VERSION } from "../../engine/vector-index.ts"
 import type { SnapshotMetadata } from "../../formats/snapshot.ts"
@@ -14,12 +15,19 @@ import { damagedFile, segmentStem } from "../segment-files.ts"
 import type { RestoreHost } from "./restore-host.ts"
 
 /** Versions of a segment's files as this version writes them. */
-export const SEGMENT_FORMATS = {
+const SEGMENT_FORMATS = {
   text: SEGMENT_VERSION,
   documents: DOCUMENT_STORE_VERSION,
   vector: VECTOR_VERSION,
   tombstones: TOMBSTONES_VERSION,
+  graph: GRAPH_VERSION,
 } as const
+
+/** Versions of the kinds of files that a collection may have: without a graph it can be read where there is none. */
+export function segmentFormats({ graph }: Schema): Readonly<Record<string, number>> {
+  const kinds = Object.entries(SEGMENT_FORMATS).filter(([kind]) => graph !== undefined || kind !== "graph")
+  return Object.fromEntries(kinds)
+}
 
 /** Versions that index files had before; what they hold is indexed anew. Documents and deletions have had one alone. */
 const OLDER_FORMATS: Partial<Record<string, readonly number[]>> = { text: [1], vector: [1] }
@@ -68,7 +76,8 @@ export async function rebuildSegments(
     const id = entries.length + entry.id
     const source: SegmentSource = { kind: "segment", entry, live, ...old }
     const stem = segmentStem(id, tenure)
-    const task = { directory, schema: schema.source, id, stem, level: entry.level, sources: [source] }
+    const isOldest = rebuilt.length === 0
+    const task = { directory, schema: schema.source, id, stem, level: entry.level, isOldest, sources: [source] }
     const built = await host.build(task, { signal })
     const [found, announced] = [built?.documentCount ?? 0, entry.documentCount - entry.deletedCount]
     if (found !== announced) {

@@ -8,8 +8,9 @@ import { Background } from "../background.ts"
 import { Collection } from "../collection.ts"
 import { type CollectionContext, DEFAULT_TUNING } from "../context.ts"
 import { Generations } from "../generations.ts"
+import { parseSchema } from "../schema.ts"
 import { ArchiveStorage } from "./archive-storage.ts"
-import { type ArchiveEntry, type ArchiveView, DOCUMENTS, noEntry, withLineEnds } from "./archive-view.ts"
+import { type ArchiveEntry, type ArchiveView, DOCUMENTS, GRAPH, noEntry, withLineEnds } from "./archive-view.ts"
 import type { ArchiveFormat } from "./options.ts"
 import { isOlder } from "./segment-formats.ts"
 import { segmentEntry } from "./snapshot.ts"
@@ -22,6 +23,7 @@ export class SnapshotView implements ArchiveView {
   readonly exportedAt: string
   readonly prismVersion: string
   readonly entries: readonly ArchiveEntry[]
+  readonly graphLineCount: number | undefined
   readonly #tar: RandomAccess
   readonly #table: readonly EntryPlace[]
   readonly #head: SnapshotReport
@@ -45,7 +47,11 @@ export class SnapshotView implements ArchiveView {
     this.documentCount = metadata.documentCount
     this.exportedAt = metadata.exportedAt
     this.prismVersion = metadata.prismVersion
-    this.entries = [...table, { name: DOCUMENTS, size: undefined }]
+    const hasGraph = metadata.backends.graph
+    const counts = metadata.segments.map(({ graph }) => (graph ? graph.nodes + graph.edges : 0))
+    this.graphLineCount = hasGraph ? counts.reduce((sum, count) => sum + count, 0) : undefined
+    const made = [DOCUMENTS, ...(hasGraph ? [GRAPH] : [])]
+    this.entries = [...table, ...made.map((name) => ({ name, size: undefined }))]
   }
 
   /** `compressed`: the snapshot, decrypted. Undefined where it cannot be read at any place. */
@@ -65,12 +71,19 @@ export class SnapshotView implements ArchiveView {
     const entry = this.#table.find((place) => place.name === name)
     if (entry) yield* sequential(this.#tar, { offset: entry.offset, end: entry.offset + entry.size })
     else if (name === DOCUMENTS) yield* withLineEnds(this.documents())
+    else if (name === GRAPH && this.graphLineCount !== undefined) yield* withLineEnds(this.graph())
     else throw noEntry(name, this.entries)
   }
 
   async *documents(): AsyncGenerator<Uint8Array> {
     this.#opened ??= this.#open()
     yield* (await this.#opened).lines()
+  }
+
+  async *graph(): AsyncGenerator<Uint8Array> {
+    if (this.graphLineCount === undefined) return
+    this.#opened ??= this.#open()
+    yield* (await this.#opened).graphLines()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -107,7 +120,7 @@ export class SnapshotView implements ArchiveView {
       tuning: DEFAULT_TUNING,
     }
     const segments = metadata.segments.map((segment, place) => segmentEntry(place + 1, segment, files, (name) => name))
-    await Generations.create(context, schema, segments)
+    await Generations.create(context, parseSchema(schema, { from: "archive" }), segments)
     return await Collection.openReadOnly(metadata.collection, context)
   }
 }

@@ -7,6 +7,7 @@ import { InOrder } from "../../formats/in-order.ts"
 import { compressSeekable } from "../../formats/seekable-zstd.ts"
 import {
   measureSnapshot,
+  type SnapshotMetadata,
   SnapshotReader,
   type SnapshotReport,
   type SnapshotSegment,
@@ -17,7 +18,7 @@ import type { FileEntry, SegmentEntry } from "../../storage/manifest.ts"
 import { joinPath } from "../../storage/path.ts"
 import type { WritableFile } from "../../storage/storage.ts"
 import type { CollectionContext } from "../context.ts"
-import { FOLDERS, Generations } from "../generations.ts"
+import { foldersOf, Generations } from "../generations.ts"
 import { parseSchema, renderSchema, type Schema } from "../schema.ts"
 import { segmentPaths, segmentStem, tombstonesPath } from "../segment-files.ts"
 import type { PinnedGeneration } from "../view.ts"
@@ -25,7 +26,7 @@ import type { OpenArchive } from "./open-archive.ts"
 import type { ExportOptions, ExportReport, RestoreOptions, VerifyOptions, VerifyReport } from "./options.ts"
 import { admit, type RestoredCollection, type RestoreHost, unknownKeyWarnings } from "./restore-host.ts"
 import { sealView } from "./sealed-view.ts"
-import { checkFormats, rebuildSegments, SEGMENT_FORMATS, unknownKind } from "./segment-formats.ts"
+import { checkFormats, rebuildSegments, segmentFormats, unknownKind } from "./segment-formats.ts"
 
 /** Of the files' bytes a snapshot takes at least this share, to refuse what cannot fit before it is written. Far below what
  *  data come to: Debian's packages with vectors .48, sparse vectors of 64 components .04. */
@@ -48,10 +49,14 @@ export async function* snapshotChunks(
     exportedAt: view.manifest.committedAt,
     generation: view.manifest.generation,
     documentCount: view.documentCount,
-    backends: { text: schema.text !== undefined, vector: schema.vector !== undefined, graph: false },
+    backends: {
+      text: schema.text !== undefined,
+      vector: schema.vector !== undefined,
+      graph: schema.graph !== undefined,
+    },
     schema: yaml,
     redacted,
-    segmentFormats: SEGMENT_FORMATS,
+    segmentFormats: segmentFormats(schema),
     segments,
   }
   await onSize?.(Math.floor(files.reduce((sum, { length }) => sum + length, 0) * SHARE_MIN))
@@ -101,6 +106,8 @@ function encrypted(
 
 /** Folder, in a staged collection's, where files lie under the names that the archive gives them. */
 const INCOMING = "incoming"
+/** Those of an archive's files. */
+const FOLDERS = ["text", "vector", "graph"]
 
 /** Brings the segments of a snapshot into a staged collection, as they are. Everything is verified when this resolves. */
 export async function restoreSnapshot(
@@ -118,13 +125,12 @@ export async function restoreSnapshot(
   // In an archive of ours both stand before the files: what cannot come in is refused before it is read.
   const { metadata, schema: schemaText } = reader
   if (metadata) checkFormats(metadata)
-  if (metadata && schemaText !== undefined) await admit(host, options, { ...metadata, schema: schemaText })
+  if (metadata && schemaText !== undefined) {
+    checkGraph(metadata, (await admit(host, options, { ...metadata, schema: schemaText })).schema)
+  }
   const directory = host.stage()
   const incoming = joinPath(directory, INCOMING)
-  for (const folder of FOLDERS) {
-    await storage.makeDirectory(joinPath(directory, folder))
-    await storage.makeDirectory(joinPath(incoming, folder))
-  }
+  for (const folder of FOLDERS) await storage.makeDirectory(joinPath(incoming, folder))
   // The disk takes a file while the next one is decoded; one at a time, so that it keeps up.
   const syncing = new InOrder<void>(1)
   try {
@@ -150,6 +156,8 @@ export async function restoreSnapshot(
   }
   const snapshot = reader.finish()
   const { name, schema } = await admit(host, options, { ...snapshot.metadata, schema: snapshot.schema })
+  checkGraph(snapshot.metadata, schema)
+  for (const folder of foldersOf(schema)) await storage.makeDirectory(joinPath(directory, folder))
   const entries: SegmentEntry[] = []
   for (const segment of snapshot.metadata.segments) {
     const id = entries.length + 1
@@ -162,10 +170,10 @@ export async function restoreSnapshot(
     entries.push(entry)
   }
   await storage.removeDirectory(incoming)
-  for (const folder of FOLDERS) await storage.syncDirectory(joinPath(directory, folder))
+  for (const folder of foldersOf(schema)) await storage.syncDirectory(joinPath(directory, folder))
   const old = checkFormats(snapshot.metadata)
   const segments = old ? await rebuildSegments(entries, old, schema, directory, host, signal) : entries
-  await Generations.create({ storage, directory, tenure, durable: false }, schema.source, segments)
+  await Generations.create({ storage, directory, tenure, durable: false }, schema, segments)
   // Reads every header, and refuses what is not what the metadata says.
   const staged = await host.openStaged(name, directory)
   const files = [...snapshot.files.values()]
@@ -191,6 +199,15 @@ export async function restoreSnapshot(
   }
 }
 
+/** CORRUPT where there are files of a graph that the collection has no place for. */
+function checkGraph({ segments }: SnapshotMetadata, schema: Schema): void {
+  if (schema.graph || segments.every(({ files }) => files.graph === undefined)) return
+  throw new PrismError("CORRUPT", "the snapshot is damaged: it holds a graph, and its schema has none", {
+    place: "schema.yaml",
+    hint: "the file was damaged or changed after it was written: copy it again, or use another backup",
+  })
+}
+
 async function syncAndClose(file: WritableFile): Promise<void> {
   await using open = file
   await open.sync()
@@ -211,7 +228,7 @@ export async function verifySnapshot(
   }
   const { metadata, schema } = reader.finish()
   checkFormats(metadata)
-  parseSchema(schema, { from: "archive" })
+  checkGraph(metadata, parseSchema(schema, { from: "archive" }))
   return {
     format: archive.format,
     collection: metadata.collection,
@@ -223,12 +240,12 @@ export async function verifySnapshot(
   }
 }
 
-const KINDS = ["text", "documents", "vector", "tombstones"] as const
+const KINDS = ["text", "documents", "vector", "tombstones", "graph"] as const
 
 /** A segment as a manifest has it. `pathOf`: where the file lies, for the name that the archive gives it and its kind. */
 export function segmentEntry(
   id: number,
-  { documents, deleted, vectors, level, files }: SnapshotSegment,
+  { documents, deleted, vectors, level, graph: graphCounts, files }: SnapshotSegment,
   found: SnapshotReport["files"],
   pathOf: (name: string, kind: keyof SegmentEntry["files"]) => string,
 ): SegmentEntry {
@@ -238,10 +255,17 @@ export function segmentEntry(
     return file && { path: pathOf(name as string, kind), ...file }
   }
   const [text, stored] = [entry("text"), entry("documents")]
-  const [vector, tombstones] = [entry("vector"), entry("tombstones")]
+  const [vector, tombstones, graph] = [entry("vector"), entry("tombstones"), entry("graph")]
   assert(text && stored, "a segment has an index and documents")
   return {
     ...{ id, documentCount: documents, deletedCount: deleted, vectorCount: vectors, level },
-    files: { text, documents: stored, ...(vector && { vector }), ...(tombstones && { tombstones }) },
+    ...(graphCounts && { graph: graphCounts }),
+    files: {
+      text,
+      documents: stored,
+      ...(vector && { vector }),
+      ...(tombstones && { tombstones }),
+      ...(graph && { graph }),
+    },
   }
 }

@@ -1,0 +1,77 @@
+// Load: brings what a segment says into a graph. Segments come oldest first, so that the newest word counts.
+import { docSetHas, docSetLength } from "../doc-set";
+import { addDerived, dropOwned, putExplicit, releaseNode, releaseType, removeExplicit, storeOf } from "./graph";
+import { NONE } from "./names";
+import {
+  DOCUMENT_END_OFFSET, DOCUMENT_ID_OFFSET, DOCUMENT_ORD_OFFSET, documentAt, GraphSegment, nodeWord, pieceBegin,
+  pieceEnd,
+} from "./segment";
+import { clearRecord, GraphStore, putRecord } from "./store";
+import {
+  edgeFrom, edgeIsDeleted, edgeTo, edgeType, edgeWeight, metNode, metType, nodeOfId, passEdges, readEdge, transferBegin,
+  transferEnd,
+} from "./transfer";
+
+/** Whether a document is in `live`, a DocSet; every one is where that is 0. */
+@inline export function isLiveDocument(live: usize, docOrd: u32): bool {
+  return !live || (docOrd < docSetLength(live) && docSetHas(live, docOrd));
+}
+
+/** Brings in nodes, explicit edges, and those that are derived from documents in `live` (a DocSet; 0: from all). False when
+ *  memory is used up; some of it is there then. */
+export function graphAddSegment(graph: usize, segment: usize, live: usize): bool {
+  const all = storeOf(graph);
+  const from = changetype<GraphSegment>(segment);
+  if (!transferBegin(from)) return false;
+  const isIn = addNodes(all, from) && addExplicit(all, from) && addDocuments(all, from, live);
+  // A name is released only now: in between, its ordinal could have become another's.
+  for (let id: u32 = 0; id < from.idCount; id++) if (metNode(id) != NONE) releaseNode(all, metNode(id));
+  for (let type: u32 = 0; type < from.typeCount; type++) if (metType(type) != NONE) releaseType(all, metType(type));
+  transferEnd();
+  return isIn;
+}
+
+function addNodes(graph: GraphStore, segment: GraphSegment): bool {
+  for (let i: u32 = 0; i < segment.nodeCount; i++) {
+    const word = nodeWord(segment, i);
+    const node = nodeOfId(graph, segment, word >> 1);
+    if (node == NONE) return false;
+    if (word & 1) {
+      clearRecord(graph, node);
+      continue;
+    }
+    const begin = pieceBegin(segment.recordEnds, i);
+    if (!putRecord(graph, node, segment.records + begin, pieceEnd(segment.recordEnds, i) - begin)) return false;
+  }
+  return true;
+}
+
+function addExplicit(graph: GraphStore, segment: GraphSegment): bool {
+  for (let i: u32 = 0; i < segment.edgeCount; i++) {
+    if (!readEdge(graph, segment, segment.edges, i)) return false;
+    if (edgeIsDeleted) removeExplicit(graph, edgeFrom, edgeType, edgeTo);
+    else if (!putExplicit(graph, edgeFrom, edgeType, edgeTo, edgeWeight)) return false;
+  }
+  return true;
+}
+
+function addDocuments(graph: GraphStore, segment: GraphSegment, live: usize): bool {
+  let i: u32 = 0;
+  for (let d: u32 = 0; d < segment.documentCount; d++) {
+    const document = documentAt(segment, d);
+    const end = load<u32>(document, DOCUMENT_END_OFFSET);
+    if (!isLiveDocument(live, load<u32>(document, DOCUMENT_ORD_OFFSET))) {
+      passEdges(segment.derived, i, end);
+      i = end;
+      continue;
+    }
+    const owner = nodeOfId(graph, segment, load<u32>(document, DOCUMENT_ID_OFFSET));
+    if (owner == NONE) return false;
+    dropOwned(graph, owner);
+    for (; i < end; i++) {
+      if (!readEdge(graph, segment, segment.derived, i)) return false;
+      if (!addDerived(graph, edgeFrom, edgeType, edgeTo, edgeWeight, owner)) return false;
+    }
+  }
+  return true;
+}
