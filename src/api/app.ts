@@ -109,8 +109,7 @@ class HttpApp implements App {
     })
     const methodsOf = new Map<string, string[]>()
     for (const [id, operation] of Object.entries(OPERATIONS) as [OperationId, Operation][]) {
-      const handler = handlers[id] as Handler<OperationId> | undefined
-      if (handler === undefined) continue
+      const handler = handlers[id] as Handler<OperationId>
       const path = operation.path.replace(/\{(\w+)\}/g, ":$1")
       methodsOf.set(path, [...(methodsOf.get(path) ?? []), operation.method])
       router.on(operation.method, path, async ({ req, env }) => {

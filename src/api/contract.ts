@@ -56,6 +56,8 @@ export const errorAnswer = z.object({
   }),
 })
 
+const edgeTypes = z.union([z.string(), z.array(z.string()).min(1)]).describe("One type or several; all where missing")
+
 export const searchRequest = z.strictObject({
   query: z.string().optional().describe("Lucene's classic query syntax"),
   vector: z.array(z.number()).max(65_536).optional().describe("As many numbers as the schema's dimension"),
@@ -69,15 +71,36 @@ export const searchRequest = z.strictObject({
   rrf_k: z.number().min(0).optional(),
   ef: z.int().min(1).max(10_000).optional().describe("Candidates of the vector search"),
   min_score: z.number().optional(),
+  expand: z
+    .strictObject({
+      edge_type: edgeTypes.optional(),
+      depth: z.int().min(1).max(100).describe("Edges at most"),
+      limit: z.int().min(1).max(1000).optional().describe("Documents at most. Default 100"),
+    })
+    .optional()
+    .describe("Goes on along edges of the graph from the results of the page"),
 })
 
 export const searchAnswer = z.object({
   results: z.array(z.object({ id: z.string(), score: z.number(), fields })),
   total: count.describe("Matching documents"),
+  expanded: z
+    .array(z.object({ id: z.string(), depth: count, via: z.string(), fields }))
+    .optional()
+    .describe("Documents that the results lead to, nearest first, each with the result that it was reached from"),
   latency_ms: z.number(),
 })
 
 const document = z.object({ id: z.string(), fields, vector: z.array(z.number()).optional() })
+
+const edgeKey = { from: z.string(), to: z.string(), edge_type: z.string() }
+const edge = z.object({ ...edgeKey, weight: z.number() })
+const direction = z.enum(["out", "in", "both"])
+const graphAddition = z.object({
+  added: count,
+  failed: count,
+  errors: z.array(problem),
+})
 
 const job = z.object({
   id: z.string(),
@@ -413,6 +436,139 @@ export const OPERATIONS = {
     },
     status: 200,
     answer: z.object({ responses: z.array(z.union([searchAnswer, errorAnswer])) }),
+  },
+
+  // Graph
+  addNodes: {
+    method: "POST",
+    path: "/collections/{collection}/graph/nodes",
+    permission: "write",
+    scope: "path",
+    tag: "Graph",
+    summary: "Adds nodes, each replacing the one with its id",
+    body: z.strictObject({
+      nodes: z.array(
+        z.looseObject({
+          id: z.string(),
+          node_type: z.string().optional(),
+          title: z.string().optional(),
+          payload: z.unknown().optional(),
+        }),
+      ),
+    }),
+    status: 201,
+    answer: graphAddition,
+  },
+  getNode: {
+    method: "GET",
+    path: "/collections/{collection}/graph/nodes/{id}",
+    permission: "read",
+    scope: "path",
+    tag: "Graph",
+    summary: "What was added of a node",
+    status: 200,
+    answer: z.object({
+      id: z.string(),
+      node_type: z.string().optional(),
+      title: z.string().optional(),
+      payload: z.unknown().optional(),
+    }),
+  },
+  deleteNode: {
+    method: "DELETE",
+    path: "/collections/{collection}/graph/nodes/{id}",
+    permission: "delete",
+    scope: "path",
+    tag: "Graph",
+    summary: "Deletes what was added of a node, with the edges that were added at it",
+    status: 200,
+    answer: z.object({ id: z.string(), status: z.literal("deleted"), edges_deleted: count }),
+  },
+  nodeEdges: {
+    method: "GET",
+    path: "/collections/{collection}/graph/nodes/{id}/edges",
+    permission: "read",
+    scope: "path",
+    tag: "Graph",
+    summary: "The edges at a node",
+    query: z.strictObject({
+      direction: direction.optional().describe("Default both"),
+      edge_type: z.string().optional(),
+      limit: z.coerce.number().int().min(0).max(10_000).optional().describe("Default 100"),
+      offset: z.coerce.number().int().min(0).optional(),
+    }),
+    status: 200,
+    answer: z.object({ edges: z.array(edge), total: count }),
+  },
+  addEdges: {
+    method: "POST",
+    path: "/collections/{collection}/graph/edges",
+    permission: "write",
+    scope: "path",
+    tag: "Graph",
+    summary: "Adds edges, each replacing the one with its ends and type",
+    body: z.strictObject({
+      edges: z.array(z.looseObject({ ...edgeKey, weight: z.number().optional().describe("Not negative. Default 1") })),
+    }),
+    status: 201,
+    answer: graphAddition,
+  },
+  deleteEdges: {
+    method: "DELETE",
+    path: "/collections/{collection}/graph/edges",
+    permission: "delete",
+    scope: "path",
+    tag: "Graph",
+    summary: "Deletes edges that were added",
+    body: z.strictObject({ edges: z.array(z.strictObject(edgeKey)) }),
+    status: 200,
+    answer: z.object({ deleted: count }),
+  },
+  bfs: {
+    method: "POST",
+    path: "/collections/{collection}/graph/bfs",
+    permission: "read",
+    scope: "path",
+    tag: "Graph",
+    summary: "What can be reached from a node, nearest first",
+    body: z.strictObject({
+      start: z.string(),
+      edge_type: edgeTypes.optional(),
+      max_depth: z.int().min(0).max(100_000),
+      direction: direction.optional().describe("Default out"),
+      limit: z.int().min(1).max(1_000_000).optional().describe("Nodes at most. Default 10,000"),
+    }),
+    status: 200,
+    answer: z.object({
+      nodes: z.array(z.object({ id: z.string(), depth: count })),
+      count,
+      truncated: z.boolean(),
+    }),
+  },
+  shortestPath: {
+    method: "POST",
+    path: "/collections/{collection}/graph/shortest-path",
+    permission: "read",
+    scope: "path",
+    tag: "Graph",
+    summary: "The way along edges whose weights come to the least",
+    body: z.strictObject({ start: z.string(), target: z.string(), edge_types: z.array(z.string()).min(1).optional() }),
+    status: 200,
+    answer: z.object({
+      path: z.array(z.string()).nullable(),
+      length: count.nullable().describe("Edges of the path"),
+      weight: z.number().nullable().describe("Sum of their weights"),
+    }),
+  },
+  graphStats: {
+    method: "GET",
+    path: "/collections/{collection}/graph/stats",
+    permission: "read",
+    scope: "path",
+    tag: "Graph",
+    summary: "How large the graph is",
+    status: 200,
+    answer: z.looseObject({ node_count: count, edge_count: count }),
   },
 
   // Archives

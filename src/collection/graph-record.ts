@@ -12,8 +12,8 @@ import { EDGE_TYPE_BYTES_MAX } from "./schema.ts"
 /** A node as a program gives it. An id may be a document's: then it says more about it. */
 export interface NodeInput {
   readonly id: string
-  readonly node_type?: string
-  readonly title?: string
+  readonly node_type?: string | undefined
+  readonly title?: string | undefined
   /** What JSON can hold. */
   readonly payload?: unknown
 }
@@ -30,7 +30,7 @@ export interface EdgeKey {
 
 export interface EdgeInput extends EdgeKey {
   /** Finite and not negative. Default 1. */
-  readonly weight?: number
+  readonly weight?: number | undefined
 }
 
 export type CheckedNode = Extract<WalGraphOperation, { kind: "put node" }>

@@ -4,15 +4,17 @@ import { archiveStreamHandlers } from "./archive-streams.ts"
 import { archiveHandlers } from "./archives.ts"
 import { collectionHandlers } from "./collections.ts"
 import { documentHandlers } from "./documents.ts"
+import { graphHandlers } from "./graph.ts"
 import { jobHandlers } from "./jobs.ts"
 import { searchHandlers } from "./search.ts"
 import { serverHandlers } from "./server.ts"
 
-export const handlers: Partial<Handlers> = {
+export const handlers: Handlers = {
   ...serverHandlers,
   ...collectionHandlers,
   ...documentHandlers,
   ...searchHandlers,
+  ...graphHandlers,
   ...archiveHandlers,
   ...archiveStreamHandlers,
   ...jobHandlers,
