@@ -87,6 +87,19 @@ console.log(JSON.stringify({ threads, entry }))
 `
 }
 
+/** Writes, searches, exports and restores in memory. Prints whether it may read files, and what it found. */
+const MEMORY_PROGRAM = `import { Prism } from "prism"
+const prism = await Prism.memory()
+const books = await prism.createCollection("books", { backends: { text: { fields: [{ name: "title", type: "text" }] } } })
+await books.add({ id: "left", title: "The Left Hand of Darkness" })
+const archive = new TransformStream({}, undefined, { highWaterMark: Infinity })
+await books.export(archive.writable, { format: "snapshot" })
+const { collection } = await prism.restore(archive.readable, { target: "again" })
+const { total, results } = await (await prism.collection(collection)).search({ query: "darkness" })
+const { state } = Deno.permissions.querySync({ name: "read" })
+console.log((state === "granted" ? "granted" : "denied") + ", " + results.length + " of " + total)
+`
+
 const folder = mkdtempSync(join(tmpdir(), "prism-package-"))
 try {
   const [{ filename, files }] = JSON.parse(
@@ -148,6 +161,14 @@ try {
       if (printed !== onNode) throw new Error(`prints:\n${printed}\nbut Node prints:\n${onNode}`)
     })
   }
+
+  check("the library in memory on Deno, with the network and the environment alone", () => {
+    writeFileSync(join(user, "memory.mjs"), MEMORY_PROGRAM)
+    const permissions = ["--allow-net", "--allow-env", "--no-prompt"]
+    const options = ["run", ...permissions, "--node-modules-dir=manual", "--no-lock", "memory.mjs"]
+    const printed = run(join(RUNTIMES, ".bin/deno"), options, user)
+    if (printed !== "denied, 1 of 1\n") throw new Error(printed)
+  })
 
   // A worker thread has an entry file of its own, which nothing imports: it must be in the package, and found there. What
   // it builds is the same everywhere.

@@ -63,6 +63,10 @@ export interface HttpServer {
 /** What archives need of a runtime. */
 export type Codecs = Pick<Runtime, "createSha256" | "createGcm" | "zstd">
 
+/** All that there is where a process has no files, no threads and no terminal, as on Deno Deploy. Collections need no more:
+ *  `Prism.openStorage` takes it with a storage that is not a folder. */
+export type DisklessRuntime = Pick<Runtime, "name" | "version"> & Codecs
+
 /** A thread. What goes to it and comes from it is copied (structured clone). */
 export interface TaskWorker {
   post(message: unknown): void

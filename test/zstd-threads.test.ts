@@ -1,9 +1,10 @@
 // The threads of the codec, when they are not as they should be: with threads that do what the test tells them.
 import { assert, describe, test } from "vitest"
 import { PrismError } from "../src/base/errors.ts"
-import { toSent } from "../src/collection/task-server.ts"
+import { toSent } from "../src/base/sent-error.ts"
 import type { TaskWorkerListener } from "../src/runtime.ts"
 import type { Thread } from "../src/runtime-node/thread.ts"
+import { loadCodec } from "../src/runtime-node/zstd.ts"
 import { CodecThreads } from "../src/runtime-node/zstd-threads.ts"
 import { refusalCode } from "./support/refusal.ts"
 
@@ -53,7 +54,7 @@ function fakeThreads() {
     started.push(thread)
     queueMicrotask(() => listener.onMessage({ kind: "ready" }))
     return thread
-  })
+  }, loadCodec)
   const bytes = Uint8Array.of(1, 2, 3)
   return { started, bytes, run: () => threads.run({ kind: "compress", bytes }) }
 }
@@ -131,7 +132,7 @@ describe("threads of the codec", () => {
         return new FakeThread(listener)
       },
     ]) {
-      const threads = new CodecThreads(start)
+      const threads = new CodecThreads(start, loadCodec)
       const frame = await threads.run({ kind: "compress", bytes })
       assert.deepEqual(
         new Uint8Array(await threads.run({ kind: "decompress", bytes: frame, length: bytes.length })),

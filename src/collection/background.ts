@@ -1,4 +1,5 @@
 import { PrismError } from "../base/errors.ts"
+import { fromSent } from "../base/sent-error.ts"
 import { settleAll } from "../base/settle.ts"
 import type { Runtime, TaskWorker, TaskWorkerListener } from "../runtime.ts"
 import type { SegmentEntry } from "../storage/manifest.ts"
@@ -6,7 +7,7 @@ import type { Storage } from "../storage/storage.ts"
 import type { BuildTask } from "./segment-builder.ts"
 import { removeSegmentFiles } from "./segment-files.ts"
 import type { VerifiedSegments, VerifyRequest } from "./segment-verifier.ts"
-import { type FromWorker, fromSent, runTask, type Task, type TaskOptions, type ToWorker } from "./task-server.ts"
+import { type FromWorker, runTask, type Task, type TaskOptions, type ToWorker } from "./task-server.ts"
 
 /** At the same time, of one Prism. One of them is kept for seals: writers may be waiting for the memory they free. */
 const TASKS_MAX = 2

@@ -1,5 +1,5 @@
 // What a worker thread does, and the messages between it and the Background that started it.
-import { type ErrorCode, PrismError, type Problem } from "../base/errors.ts"
+import { type SentError, toSent } from "../base/sent-error.ts"
 import type { Runtime } from "../runtime.ts"
 import { type BuildTask, buildSegment } from "./segment-builder.ts"
 import { type VerifyRequest, verifySegments } from "./segment-verifier.ts"
@@ -19,14 +19,6 @@ export type FromWorker =
   | { readonly kind: "progress"; readonly documents: number }
   | { readonly kind: "done"; readonly result: unknown }
   | { readonly kind: "failed"; readonly error: SentError }
-
-/** An error as it crosses threads: structured clone would keep its message alone. */
-export interface SentError {
-  readonly message: string
-  readonly stack: string | undefined
-  readonly prism: { code: ErrorCode; hint?: string; place?: string; problems: readonly Problem[] } | undefined
-  readonly cause: SentError | undefined
-}
 
 export interface TaskOptions {
   readonly signal?: AbortSignal | undefined
@@ -89,34 +81,4 @@ export function throttled(
     last = time
     report(documents)
   }
-}
-
-/** Errors say why they came about at most so many times over. */
-const CAUSES_MAX = 4
-
-export function toSent(error: unknown, depth = 0): SentError {
-  if (!(error instanceof Error)) return { message: String(error), stack: undefined, prism: undefined, cause: undefined }
-  const { message, stack, cause } = error
-  return {
-    message,
-    stack,
-    prism:
-      error instanceof PrismError
-        ? {
-            code: error.code,
-            problems: error.problems,
-            ...(error.hint === undefined ? {} : { hint: error.hint }),
-            ...(error.place === undefined ? {} : { place: error.place }),
-          }
-        : undefined,
-    cause: cause === undefined || depth === CAUSES_MAX ? undefined : toSent(cause, depth + 1),
-  }
-}
-
-export function fromSent({ message, stack, prism, cause }: SentError): Error {
-  const because = cause ? { cause: fromSent(cause) } : {}
-  const error = prism ? new PrismError(prism.code, message, { ...prism, ...because }) : new Error(message, because)
-  // Where it was thrown, not where it arrived.
-  if (stack !== undefined) error.stack = stack
-  return error
 }

@@ -13,6 +13,9 @@ export interface DenoFile extends Disposable {
 export interface DenoApi {
   readonly version: { readonly deno: string }
   readonly pid: number
+  readonly permissions: {
+    querySync(descriptor: { name: "read"; path: URL }): { state: "granted" | "prompt" | "denied" }
+  }
   readonly env: { get(name: string): string | undefined }
   readonly stdin: { readonly readable: ReadableStream<Uint8Array>; isTerminal(): boolean }
   readonly stdout: { write(bytes: Uint8Array): Promise<number>; isTerminal(): boolean }

@@ -1,20 +1,15 @@
 import type { Runtime } from "../runtime.ts"
-import { deno } from "./deno.ts"
+import { deployRuntime } from "./deploy-runtime.ts"
 import { files } from "./files.ts"
-import { createGcm } from "./gcm.ts"
-import { createSha256 } from "./sha256.ts"
 import { startWorker } from "./start-worker.ts"
 import { openStorage, readAnnouncement } from "./storage.ts"
 import { terminal } from "./terminal.ts"
 import { zstd } from "./zstd.ts"
 
 export const runtime: Runtime = {
-  name: "deno",
-  version: deno.version.deno,
+  ...deployRuntime,
   openStorage,
   readAnnouncement,
-  createSha256,
-  createGcm,
   zstd,
   startWorker,
   files,

@@ -1,12 +1,11 @@
-// Compressing and decompressing on threads, where node:zlib has no Zstandard.
+// Compressing and decompressing on threads, where node:zlib has no Zstandard, or has it on the calling thread alone.
 import { availableParallelism } from "node:os"
 import { PrismError } from "../base/errors.ts"
 import { letOthersRun } from "../base/let-others-run.ts"
-import { fromSent, type SentError, toSent } from "../collection/task-server.ts"
-import type { TaskWorkerListener, Zstd } from "../runtime.ts"
-import { type ParentThread, startThread, type Thread } from "./thread.ts"
+import { fromSent, type SentError, toSent } from "../base/sent-error.ts"
+import type { TaskWorkerListener } from "../runtime.ts"
+import type { ParentThread, Thread } from "./thread.ts"
 import type { BlockingCodec } from "./zstd-codec.ts"
-import { decompressStream } from "./zstd-stream.ts"
 
 type Job =
   | { readonly kind: "compress"; readonly bytes: Uint8Array }
@@ -20,20 +19,15 @@ type Answer =
 
 const THREADS_MAX = Math.min(4, availableParallelism())
 
-/** A thread without work is kept as long. */
+/** A thread without work is kept as long, where it does not keep the process. */
 const IDLE_MS = 5_000
-
-async function loadCodec(): Promise<BlockingCodec> {
-  return await (await import("./zstd-wasm.ts")).loadWasmCodec()
-}
 
 function runJob(codec: BlockingCodec, job: Job): Uint8Array {
   return job.kind === "compress" ? codec.compress(job.bytes) : codec.decompress(job.bytes, job.length)
 }
 
 /** Serves the jobs that a parent thread sends. */
-export function serveZstd(parent: ParentThread): void {
-  const codec = loadCodec()
+export function serveZstd(parent: Pick<ParentThread, "post" | "listen">, codec: Promise<BlockingCodec>): void {
   const answer = async (job: Job) => {
     try {
       const bytes = runJob(await codec, job)
@@ -46,20 +40,12 @@ export function serveZstd(parent: ParentThread): void {
   parent.post({ kind: "ready" } satisfies Answer)
 }
 
-/** A codec on threads that run the runtime's worker.ts, which lies at `worker`. */
-export function zstdOnThreads(worker: URL): Zstd {
-  const threads = new CodecThreads((listener) => startThread(worker, listener, "zstd"))
-  return {
-    compress: (bytes) => threads.run({ kind: "compress", bytes }),
-    decompress: (frame, length) => threads.run({ kind: "decompress", bytes: frame, length }),
-    decompressStream,
-  }
-}
-
-/** Does jobs on as many threads as there are cores, four at most; on the calling thread where none can
- *  be started. The process waits for jobs, not for threads without one. */
+/** Does jobs on as many threads as there are cores, four at most; on the calling thread where none can be started. The
+ *  process waits for jobs; for threads without one only where the runtime cannot leave them, and then not for long. */
 export class CodecThreads {
   readonly #startThread: (listener: TaskWorkerListener) => Thread
+  readonly #loadCodec: () => Promise<BlockingCodec>
+  readonly #idleMs: number
   /** Threads without work, with the timer that stops them. */
   readonly #idle = new Map<CodecThread, ReturnType<typeof setTimeout>>()
   readonly #waiting: (() => void)[] = []
@@ -67,8 +53,15 @@ export class CodecThreads {
   /** Set once it is known that no thread starts. */
   #codecHere: Promise<BlockingCodec> | undefined
 
-  constructor(startThread: (listener: TaskWorkerListener) => Thread) {
+  /** `loadCodec`: the one for the calling thread. */
+  constructor(
+    startThread: (listener: TaskWorkerListener) => Thread,
+    loadCodec: () => Promise<BlockingCodec>,
+    idleMs = IDLE_MS,
+  ) {
     this.#startThread = startThread
+    this.#loadCodec = loadCodec
+    this.#idleMs = idleMs
   }
 
   async run(job: Job): Promise<Uint8Array> {
@@ -98,7 +91,7 @@ export class CodecThreads {
     } catch (error) {
       if (error instanceof NotStartedError) {
         // A bundler that left worker.ts out, a loader that does not take it: slower is better than not at all.
-        this.#codecHere ??= loadCodec()
+        this.#codecHere ??= this.#loadCodec()
         return await this.#runHere(job, this.#codecHere)
       }
       // A refused frame is no fault of the thread. A codec that ran out of memory fails for ever: the next job gets a new one.
@@ -121,7 +114,7 @@ export class CodecThreads {
     const timer = setTimeout(() => {
       this.#idle.delete(thread)
       void thread.stop()
-    }, IDLE_MS)
+    }, this.#idleMs)
     timer.unref()
     this.#idle.set(thread, timer)
   }

@@ -16,8 +16,8 @@ export class Child implements AsyncDisposable {
   readonly #ended: Promise<Ended>
   #stderr = ""
 
-  constructor(path: string, args: readonly string[]) {
-    const options = runtime.name === "deno" ? ["run", "-A", "--no-lock"] : []
+  constructor(path: string, args: readonly string[], permissions: readonly string[] = ["-A"]) {
+    const options = runtime.name === "deno" ? ["run", ...permissions, "--no-prompt", "--no-lock"] : []
     this.#process = spawn(process.execPath, [...options, path, ...args])
     this.#process.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr += text
@@ -84,4 +84,9 @@ export class Child implements AsyncDisposable {
 /** Starts a script of this folder. Its first argument is the name of the runtime. */
 export function startScript(name: string, ...args: string[]): Child {
   return new Child(fileURLToPath(new URL(name, import.meta.url)), [runtime.name, ...args])
+}
+
+/** Starts a program of this folder with Deno's permissions, as `deno run` has them. */
+export function startDenoProgram(name: string, permissions: readonly string[], ...args: string[]): Child {
+  return new Child(fileURLToPath(new URL(name, import.meta.url)), args, permissions)
 }
