@@ -9,6 +9,7 @@ import { Jobs } from "../api/jobs.ts"
 import { createLog } from "../api/log.ts"
 import { Metrics } from "../api/metrics.ts"
 import type { Service } from "../api/service.ts"
+import { toHex } from "../base/bytes.ts"
 import { PrismError } from "../base/errors.ts"
 import { chunksOf } from "../base/streams.ts"
 import { VERSION } from "../base/version.ts"
@@ -72,6 +73,7 @@ export const serveCommand = command({
     const { files } = runtime
     const jobs = await Jobs.open({ storage, files, concurrent: config.limits.concurrentJobs })
     const began = context.now()
+    const localToken = toHex(crypto.getRandomValues(new Uint8Array(32)))
     const drain = new Drain()
     const service: Service = {
       prism,
@@ -84,11 +86,14 @@ export const serveCommand = command({
       backupRoots: new BackupRoots({ files, configured: config.backupRoots, dataDirectory: storage.location }),
       audit: auditFile(files, config.auditFile ?? `${directory}/audit.jsonl`),
       metrics: new Metrics(),
+      localToken,
       uptime: () => (context.now() - began) / 1000,
     }
     const server = await listen(context, options, service)
     try {
-      await announce(context, server, directory)
+      // For commands of this machine on the same data directory: they ask this server, which shows them its lock alone.
+      await prism.announce(JSON.stringify({ url: localUrl(config, server), token: localToken }))
+      await greet(context, server, directory)
       void openCollections(context, prism)
       await aborted(signal)
       await finish(server, drain, jobs, config.drainSecs)
@@ -120,7 +125,13 @@ async function listen({ runtime }: Context, options: ServeOptions, service: Serv
   return await runtime.serve((request, peer) => app.fetch(request, peer), options)
 }
 
-async function announce(context: Context, { url, port }: HttpServer, directory: string): Promise<void> {
+/** Where processes of this machine reach it: one that listens to all addresses has no address of its own. */
+function localUrl({ host }: ServerConfig, { url }: HttpServer): string {
+  if (host === "0.0.0.0") return url.replace(host, "127.0.0.1")
+  return host === "::" ? url.replace("[::]", "[::1]") : url
+}
+
+async function greet(context: Context, { url, port }: HttpServer, directory: string): Promise<void> {
   if (context.json) await context.printJson({ version: VERSION, url, port, data_directory: directory })
   else await context.print(`Prism ${VERSION} listens on ${url} (data: ${printable(directory)})`)
 }

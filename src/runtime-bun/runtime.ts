@@ -1,6 +1,7 @@
 import type { Runtime } from "../runtime.ts"
 import { files } from "./files.ts"
 import { createGcm } from "./gcm.ts"
+import { serve } from "./serve.ts"
 import { createSha256 } from "./sha256.ts"
 import { startWorker } from "./start-worker.ts"
 import { openStorage, readAnnouncement } from "./storage.ts"
@@ -16,6 +17,7 @@ export const runtime: Runtime = {
   createGcm,
   zstd,
   startWorker,
+  serve,
   files,
   terminal,
 }

@@ -10,6 +10,12 @@ export interface DenoFile extends Disposable {
   readonly readable: ReadableStream<Uint8Array>
 }
 
+export interface DenoHttpServer {
+  readonly addr: { readonly port: number }
+  readonly finished: Promise<void>
+  shutdown(): Promise<void>
+}
+
 export interface DenoApi {
   readonly version: { readonly deno: string }
   readonly pid: number
@@ -36,6 +42,17 @@ export interface DenoApi {
   addSignalListener(signal: "SIGINT" | "SIGTERM", listener: () => void): void
   removeSignalListener(signal: "SIGINT" | "SIGTERM", listener: () => void): void
   exit(code: number): never
+  serve(
+    options: {
+      hostname: string
+      port: number
+      cert?: string
+      key?: string
+      signal: AbortSignal
+      onListen: () => void
+    },
+    handler: (request: Request, info: { readonly remoteAddr: { readonly hostname: string } }) => Promise<Response>,
+  ): DenoHttpServer
 }
 
 export const deno: DenoApi = (globalThis as unknown as { Deno: DenoApi }).Deno

@@ -1,6 +1,7 @@
 import type { Runtime } from "../runtime.ts"
 import { deployRuntime } from "./deploy-runtime.ts"
 import { files } from "./files.ts"
+import { serve } from "./serve.ts"
 import { startWorker } from "./start-worker.ts"
 import { openStorage, readAnnouncement } from "./storage.ts"
 import { terminal } from "./terminal.ts"
@@ -12,6 +13,7 @@ export const runtime: Runtime = {
   readAnnouncement,
   zstd,
   startWorker,
+  serve,
   files,
   terminal,
 }

@@ -1,4 +1,5 @@
 // What the runtimes' servers say alike: addresses, and why they cannot listen.
+import { createPrivateKey, X509Certificate } from "node:crypto"
 import { isLoopback } from "../api/loopback.ts"
 import { PrismError } from "../base/errors.ts"
 import type { Peer, ServeOptions } from "../runtime.ts"
@@ -31,10 +32,20 @@ const REASONS: Record<string, { says: string; hint: string }> = {
   ENOTFOUND: { says: "there is no host of that name", hint: "name an address of this machine with --host" },
 }
 
-export function certificateError(error: unknown): PrismError {
-  const { message } = error as { message?: string }
-  return new PrismError("USAGE", `the TLS certificate or its key cannot be used: ${message ?? String(error)}`, {
-    hint: "cert_file and key_file under [tls] in prism.toml are PEM files that belong together",
-    cause: error,
-  })
+/** Whether a server could use them is told by some runtimes at the first connection alone. @throws PrismError USAGE */
+export function checkCertificate({ tls }: ServeOptions): void {
+  if (tls === undefined) return
+  const fail = (message: string, cause?: unknown) => {
+    throw new PrismError("USAGE", `the TLS certificate and its key cannot be used: ${message}`, {
+      hint: "cert_file and key_file under [tls] in prism.toml are PEM files that belong together",
+      cause,
+    })
+  }
+  let belongTogether = false
+  try {
+    belongTogether = new X509Certificate(tls.cert).checkPrivateKey(createPrivateKey(tls.key))
+  } catch (error) {
+    fail((error as Error).message, error)
+  }
+  if (!belongTogether) fail("the key is not that of the certificate")
 }

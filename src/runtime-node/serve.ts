@@ -2,9 +2,8 @@ import { createServer as createPlainServer, type Server } from "node:http"
 import { createServer as createTlsServer } from "node:https"
 import type { AddressInfo } from "node:net"
 import { getRequestListener, type HttpBindings } from "@hono/node-server"
-import { chunksOf, streamOf } from "../base/streams.ts"
 import type { HttpHandler, HttpServer, ServeOptions } from "../runtime.ts"
-import { certificateError, listenError, peerAt, urlOf } from "./listening.ts"
+import { checkCertificate, listenError, peerAt, urlOf } from "./listening.ts"
 
 /** Node looks this often for connections that are too late with their headers. */
 const LATE_CHECK_MS = 1000
@@ -12,6 +11,7 @@ const LATE_CHECK_MS = 1000
 /** HTTP by node:http and node:https, with requests and answers as Hono's adapter makes them. */
 export async function serve(handler: HttpHandler, options: ServeOptions): Promise<HttpServer> {
   const { host, port, tls, headerBytes, headerSecs } = options
+  checkCertificate(options)
   const settings = {
     maxHeaderSize: headerBytes,
     headersTimeout: headerSecs * 1000,
@@ -33,7 +33,7 @@ export async function serve(handler: HttpHandler, options: ServeOptions): Promis
     },
     { overrideGlobalObjects: false },
   )
-  const server = tls === undefined ? createPlainServer(settings) : createSecureServer(tls, settings)
+  const server = tls === undefined ? createPlainServer(settings) : createTlsServer({ ...settings, ...tls })
   server.on("request", (incoming, outgoing) => void answer(incoming, outgoing))
   const address = await listen(server, host, port, options)
   return {
@@ -45,15 +45,10 @@ export async function serve(handler: HttpHandler, options: ServeOptions): Promis
       server.closeIdleConnections()
       await closed
     },
-    kill: () => server.closeAllConnections(),
-  }
-}
-
-function createSecureServer(tls: NonNullable<ServeOptions["tls"]>, settings: object): Server {
-  try {
-    return createTlsServer({ ...settings, ...tls })
-  } catch (error) {
-    throw certificateError(error)
+    kill: () => {
+      server.close()
+      server.closeAllConnections()
+    },
   }
 }
 
@@ -68,13 +63,21 @@ async function listen(server: Server, host: string, port: number, options: Serve
 /** The answer, with a body whose error breaks the connection off. The adapter would print it, and might send it. */
 function breakingOff(response: Response, destroy: () => void): Response {
   if (response.body === null || response.headers.has("content-length")) return response
-  const body = response.body as ReadableStream<Uint8Array>
-  async function* chunks(): AsyncGenerator<Uint8Array> {
-    try {
-      yield* chunksOf(body)
-    } catch {
-      destroy()
-    }
-  }
-  return new Response(streamOf(chunks()), response)
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await reader.read()
+          if (done) controller.close()
+          else controller.enqueue(value)
+        } catch {
+          destroy()
+        }
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  )
+  return new Response(body, response)
 }
