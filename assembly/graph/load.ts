@@ -6,7 +6,7 @@ import {
   DOCUMENT_END_OFFSET, DOCUMENT_ID_OFFSET, DOCUMENT_ORD_OFFSET, documentAt, GraphSegment, nodeWord, pieceBegin,
   pieceEnd,
 } from "./segment";
-import { clearRecord, GraphStore, putRecord } from "./store";
+import { clearRecord, GraphStore, putRecord, reserveExplicit } from "./store";
 import {
   edgeFrom, edgeIsDeleted, edgeTo, edgeType, edgeWeight, metNode, metType, nodeOfId, passEdges, readEdge, transferBegin,
   transferEnd,
@@ -47,6 +47,8 @@ function addNodes(graph: GraphStore, segment: GraphSegment): bool {
 }
 
 function addExplicit(graph: GraphStore, segment: GraphSegment): bool {
+  // Once, not again and again by doubling. To a graph that has edges, many of these may be no new ones.
+  if (!graph.explicitCount && !reserveExplicit(graph, segment.edgeCount)) return false;
   for (let i: u32 = 0; i < segment.edgeCount; i++) {
     if (!readEdge(graph, segment, segment.edges, i)) return false;
     if (edgeIsDeleted) removeExplicit(graph, edgeFrom, edgeType, edgeTo);

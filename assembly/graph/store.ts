@@ -1,7 +1,7 @@
 // What a graph (graph.ts) keeps, a writer of a segment (writer.ts) too: nodes and edge types by name, records, edges.
 //
 // An explicit edge is known by (from, type, to), of which there is one; a hash table leads to it (open addressing, linear
-// probing): u32 ordinal + 1 a slot, 0 where free. A derived edge belongs to the document that it came from, its owner.
+// probing): {u32 hash, u32 ordinal + 1} a slot, 0 where free. A derived edge belongs to the document that it came from, its owner.
 //
 // Edge, 32 bytes
 //    0..4   u32  from    ordinals of nodes
@@ -41,6 +41,7 @@ const ROWS_MASK: u32 = 3;
 const DELETED_RECORD: usize = 1;
 const EDGES_FIRST: u32 = 2000;
 const SLOTS_FIRST: u32 = 4096;
+const SLOT_EDGE_OFFSET: usize = 4;
 
 @unmanaged export class GraphStore {
   nodes: Names;
@@ -180,7 +181,7 @@ export function markNodeDeleted(graph: GraphStore, node: u32): void {
 
 /** A new edge that lives, its nodes and its type being there; NONE when memory is used up. An explicit one must be new. */
 export function addEdge(graph: GraphStore, from: u32, type: u32, to: u32, weight: f64, owner: u32): u32 {
-  if (owner == NONE && graph.slotCount >= graph.slotMask - (graph.slotMask >> 2) && !growSlots(graph)) return NONE;
+  if (owner == NONE && !reserveExplicit(graph, 1)) return NONE;
   let edge = graph.edgeEnd;
   if (graph.firstFreeEdge) {
     edge = graph.firstFreeEdge - 1;
@@ -198,7 +199,7 @@ export function addEdge(graph: GraphStore, from: u32, type: u32, to: u32, weight
   store<u32>(at, 0, NEXT_OFFSET);
   store<u32>(at, LIVE, STATE_OFFSET);
   if (owner == NONE) {
-    place(graph, graph.slots, graph.slotMask, edge);
+    place(graph.slots, graph.slotMask, hashOf(from, type, to), edge);
     graph.slotCount++;
     graph.explicitCount++;
   } else {
@@ -280,55 +281,63 @@ function growEdges(graph: GraphStore): bool {
   hash *= 0x9e37_79b9_7f4a_7c15;
   return <u32>(hash >> 32);
 }
-@inline function hashOfEdge(graph: GraphStore, edge: u32): u32 {
-  return hashOf(fromOf(graph, edge), typeOf(graph, edge), toOf(graph, edge));
-}
+@inline function slotAt(slots: usize, slot: u32): usize { return slots + (<usize>slot << 3); }
 
 /** The explicit edge, live or a tombstone; NONE where there is none. */
 export function findEdge(graph: GraphStore, from: u32, type: u32, to: u32): u32 {
   if (!graph.slotCount) return NONE;
-  for (let slot = hashOf(from, type, to) & graph.slotMask; ; slot = (slot + 1) & graph.slotMask) {
-    const found = load<u32>(graph.slots + (<usize>slot << 2));
+  const hash = hashOf(from, type, to);
+  for (let slot = hash & graph.slotMask; ; slot = (slot + 1) & graph.slotMask) {
+    const at = slotAt(graph.slots, slot);
+    const found = load<u32>(at, SLOT_EDGE_OFFSET);
     if (!found) return NONE;
+    if (load<u32>(at) != hash) continue;
     const edge = found - 1;
     if (fromOf(graph, edge) == from && toOf(graph, edge) == to && typeOf(graph, edge) == type) return edge;
   }
   return NONE;
 }
 
-@inline function place(graph: GraphStore, slots: usize, mask: u32, edge: u32): void {
-  let slot = hashOfEdge(graph, edge) & mask;
-  while (load<u32>(slots + (<usize>slot << 2))) slot = (slot + 1) & mask;
-  store<u32>(slots + (<usize>slot << 2), edge + 1);
+@inline function place(slots: usize, mask: u32, hash: u32, edge: u32): void {
+  let slot = hash & mask;
+  while (load<u32>(slotAt(slots, slot), SLOT_EDGE_OFFSET)) slot = (slot + 1) & mask;
+  store<u32>(slotAt(slots, slot), hash);
+  store<u32>(slotAt(slots, slot), edge + 1, SLOT_EDGE_OFFSET);
 }
 
 function removeSlot(graph: GraphStore, edge: u32): void {
   const slots = graph.slots;
   const mask = graph.slotMask;
-  let hole = hashOfEdge(graph, edge) & mask;
-  while (load<u32>(slots + (<usize>hole << 2)) != edge + 1) hole = (hole + 1) & mask;
+  let hole = hashOf(fromOf(graph, edge), typeOf(graph, edge), toOf(graph, edge)) & mask;
+  while (load<u32>(slotAt(slots, hole), SLOT_EDGE_OFFSET) != edge + 1) hole = (hole + 1) & mask;
+  // What stands behind the hole moves up, unless that would bring it before its own place.
   for (let slot = (hole + 1) & mask; ; slot = (slot + 1) & mask) {
-    const found = load<u32>(slots + (<usize>slot << 2));
-    if (!found) break;
-    const home = hashOfEdge(graph, found - 1) & mask;
-    if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
-    store<u32>(slots + (<usize>hole << 2), found);
+    const at = slotAt(slots, slot);
+    if (!load<u32>(at, SLOT_EDGE_OFFSET)) break;
+    if (((slot - load<u32>(at)) & mask) < ((slot - hole) & mask)) continue;
+    store<u64>(slotAt(slots, hole), load<u64>(at));
     hole = slot;
   }
-  store<u32>(slots + (<usize>hole << 2), 0);
+  store<u64>(slotAt(slots, hole), 0);
   graph.slotCount--;
 }
 
-function growSlots(graph: GraphStore): bool {
-  const mask = graph.slotMask ? (graph.slotMask << 1) | 1 : SLOTS_FIRST - 1;
-  const slots = regionAlloc((<usize>mask + 1) << 2);
+/** Makes room for so many explicit edges more; false when memory is used up. */
+export function reserveExplicit(graph: GraphStore, more: u32): bool {
+  const wanted = <u64>graph.slotCount + more;
+  let mask = graph.slotMask ? <u64>graph.slotMask : <u64>SLOTS_FIRST - 1;
+  while (wanted > mask - (mask >> 2)) mask = mask << 1 | 1;
+  if (mask == <u64>graph.slotMask) return true;
+  if (mask >= 1 << 29) return false;
+  const slots = regionAlloc((<usize>mask + 1) << 3);
   if (!slots) return false;
   for (let slot: u32 = 0; graph.slots != 0 && slot <= graph.slotMask; slot++) {
-    const found = load<u32>(graph.slots + (<usize>slot << 2));
-    if (found) place(graph, slots, mask, found - 1);
+    const at = slotAt(graph.slots, slot);
+    const found = load<u32>(at, SLOT_EDGE_OFFSET);
+    if (found) place(slots, <u32>mask, load<u32>(at), found - 1);
   }
   regionFree(graph.slots);
   graph.slots = slots;
-  graph.slotMask = mask;
+  graph.slotMask = <u32>mask;
   return true;
 }

@@ -25,8 +25,8 @@ import {
 } from "./segment";
 import {
   addEdge, beginStore, findEdge, freeStore, fromOf, GraphStore, hasRecord, isEdgeDeleted, isNodeDeleted,
-  markEdgeDeleted, markEdgeLive, markNodeDeleted, putRecord, recordAddress, recordLength, setWeight, STORE_BYTES,
-  storeHeld, toOf, typeOf, weightOf,
+  markEdgeDeleted, markEdgeLive, markNodeDeleted, putRecord, recordAddress, recordLength, reserveExplicit, setWeight,
+  STORE_BYTES, storeHeld, toOf, typeOf, weightOf,
 } from "./store";
 import {
   edgeFrom, edgeIsDeleted, edgeTo, edgeType, edgeWeight, nodeOfId, passEdges, readEdge, transferBegin, transferEnd,
@@ -213,6 +213,8 @@ function addNodes(graph: GraphStore, segment: GraphSegment): bool {
 }
 
 function addExplicit(graph: GraphStore, segment: GraphSegment): bool {
+  // Once, not again and again by doubling. To a graph that has edges, many of these may be no new ones.
+  if (!graph.explicitCount && !reserveExplicit(graph, segment.edgeCount)) return false;
   for (let i: u32 = 0; i < segment.edgeCount; i++) {
     if (!readEdge(graph, segment, segment.edges, i)) return false;
     if (!setEdge(graph, edgeFrom, edgeType, edgeTo, edgeWeight, edgeIsDeleted)) return false;

@@ -6,6 +6,7 @@ import type { Peer } from "../runtime.ts"
 import { errorAnswer, jsonAnswer } from "./answers.ts"
 import type { AuditEntry } from "./audit.ts"
 import { Authenticator, assertNoKeyInUrl, needsKey } from "./authenticator.ts"
+import { begun } from "./begun.ts"
 import { assertMay, assertMaySomewhere, type Caller, NOBODY } from "./caller.ts"
 import { checkBody, checkParameters } from "./check-request.ts"
 import { OPERATIONS, type Operation, type OperationId, type Permission } from "./contract.ts"
@@ -168,7 +169,7 @@ class HttpApp implements App {
     if (operation.long) return await this.#answerByJob(operation, exchange, body as { wait: boolean }, run)
     const value = await run({ signal: request.signal, onProgress: () => {}, onTemporary: async () => {} })
     if (!(value instanceof Response)) return jsonAnswer(value, operation.status)
-    if (request.method !== "HEAD") return value
+    if (request.method !== "HEAD") return await begun(value)
     await value.body?.cancel()
     return new Response(null, value)
   }

@@ -1,5 +1,5 @@
 // Holds a request against its operation of the contract.
-import { z } from "zod"
+import * as z from "zod"
 import { concatBytes, tryDecodeUtf8 } from "../base/bytes.ts"
 import { PrismError, type Problem } from "../base/errors.ts"
 import { parseJson } from "../base/json.ts"

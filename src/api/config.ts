@@ -1,5 +1,5 @@
 // How a server is set up: flags, else the environment, else prism.toml, else the defaults.
-import { z } from "zod"
+import * as z from "zod"
 import { PrismError, type Problem } from "../base/errors.ts"
 import { type ConfigFile, type ConfigSources, pathFrom } from "./config-file.ts"
 import { isLoopback } from "./loopback.ts"

@@ -1,6 +1,6 @@
 // The HTTP contract as data: each operation with its path, permission and shapes. Routing, validation, the OpenAPI document,
 // the client and the test that no route is without a permission are all made of this table.
-import { z } from "zod"
+import * as z from "zod"
 
 /** What a key must be allowed to do. `public`: nothing, anybody may ask. */
 export type Permission = "public" | "read" | "write" | "delete" | "admin"

@@ -1,4 +1,4 @@
-import { z } from "zod"
+import * as z from "zod"
 import { decodeUtf8, encodeUtf8 } from "../base/bytes.ts"
 import type { Storage } from "../storage/storage.ts"
 

@@ -1,4 +1,4 @@
-import { z } from "zod"
+import * as z from "zod"
 import { closest } from "../base/similar.ts"
 
 /** What is wrong with a value, each by the path to it (`limits.body_bytes`; "" for the value itself). Of an unknown key the

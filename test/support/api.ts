@@ -106,7 +106,10 @@ export class TestClock implements ApiClock {
   readonly now = () => new Date(Date.UTC(2026, 0, 1) + this.#ms)
   readonly monotonicMs = () => this.#ms
   readonly after = (ms: number, callback: () => void) => {
-    if (ms === 0) queueMicrotask(callback)
+    if (ms === 0) {
+      queueMicrotask(callback)
+      return () => {}
+    }
     const id = this.#nextTimer++
     this.#timers.set(id, { atMs: this.#ms + ms, callback })
     return () => void this.#timers.delete(id)

@@ -2,7 +2,7 @@ import { decodeUtf8Fatal } from "../../base/bytes.ts"
 import { PrismError, type Problem } from "../../base/errors.ts"
 import { parseJson } from "../../base/json.ts"
 import type { EncryptionOptions } from "../../collection/archive/options.ts"
-import { type Key, parseKey } from "../../formats/key.ts"
+import { type Key, normalizePassphrase, parseKey } from "../../formats/key.ts"
 import { assertMay } from "../caller.ts"
 import type { QueryOf } from "../contract.ts"
 import type { Handlers } from "../service.ts"
@@ -17,17 +17,11 @@ export const archiveStreamHandlers: Handlers<"downloadArchive" | "uploadArchive"
     const collection = await prism.collection(path.collection)
     if (query.purge) await collection.optimize({ signal })
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
-    let begin: () => void = () => {}
-    const begun = new Promise<void>((resolve) => {
-      begin = resolve
-    })
     const exported = collection.export(writable, {
       signal,
-      onSize: () => begin(),
       ...(encryption ? { encryption } : { format: query.format === "snapshot" ? "snapshot" : "portable" }),
     })
-    // What fails before the first byte is an error with its status; later it cuts the stream off.
-    await Promise.race([begun, exported])
+    // The stream fails with it.
     exported.catch(() => {})
     const name = `${path.collection}${ENDINGS[query.format]}`
     return new Response(readable, {
@@ -69,7 +63,9 @@ function keysOf({ headers }: Request): Key[] {
   const key = headers.get("prism-key")
   if (key !== null) keys.push(parseKey(key))
   const passphrase = headers.get("prism-passphrase")
-  if (passphrase !== null) keys.push({ kind: "passphrase", passphrase: decodePassphrase(passphrase) })
+  // Refused here, not when the first bytes are out.
+  if (passphrase !== null)
+    keys.push({ kind: "passphrase", passphrase: normalizePassphrase(decodePassphrase(passphrase)) })
   return keys
 }
 
