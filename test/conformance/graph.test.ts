@@ -82,7 +82,7 @@ test.each([
       for (const { id, ...rest } of nodes) twin.nodes.set(id, rest)
     },
     async addEdges() {
-      const edges = Array.from({ length: 1 + int(6) }, (): Required<EdgeInput> => {
+      const edges = Array.from({ length: 1 + int(6) }, (): EdgeInput & { weight: number } => {
         return { from: anId(), to: anId(), edge_type: aType(), weight: int(5) / 2 }
       })
       expect(await collection.graph.addEdges(edges)).toEqual({ added: edges.length })
