@@ -37,7 +37,7 @@ const LEAVINGS: Record<string, (prism: Prism) => Promise<unknown>> = {
 
 /** What cannot be compressed. */
 const random = new Random(1)
-const noise = Array.from({ length: 400_000 }, () => random.bits().toString(16).padStart(8, "0")).join("")
+const noise = Array.from({ length: 200_000 }, () => random.bits().toString(16).padStart(8, "0")).join("")
 
 /** With documents that are in the log alone: a snapshot seals them. `noiseLength`: of what cannot be compressed, in each. */
 async function fill(prism: Prism, noiseLength = 0): Promise<Collection> {
@@ -57,10 +57,10 @@ test.each(Object.entries(LEAVINGS))("an export of one that is %s meanwhile is wh
   await using prism = await Prism.openStorage(await runtime.openStorage(folder.path, { create: true }), runtime)
   let whole = 0
   for (const options of FORMATS) {
-    // When it has begun to write; when it has not; and in between, where a snapshot is being sealed.
-    for (const start of ["first chunk", "at once", "a little later"]) {
+    // When it has begun to write; and before, where a snapshot is being sealed.
+    for (const start of ["first chunk", "a little later"]) {
       // Then most of it is still to come.
-      const collection = await fill(prism, start === "first chunk" ? 16_000 : 0)
+      const collection = await fill(prism, start === "first chunk" ? 8_000 : 0)
       let leaving: Promise<unknown> | undefined
       const sink = collectSink({
         afterFirstChunk: async () => {
