@@ -11,6 +11,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     allowOnly: false,
+    // On Bun vitest does not find the names that zod exports where it is loaded by the runtime.
+    server: { deps: { inline: ["zod"] } },
     // Generous, for slow machines: no test waits for a clock.
     testTimeout: 60_000,
     hookTimeout: 60_000,

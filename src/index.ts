@@ -28,6 +28,19 @@ export type {
 } from "./collection/detach-options.ts"
 export type { DetachedArchive, DetachedCopy } from "./collection/detached.ts"
 export type { DocumentInput } from "./collection/document.ts"
+export type { ExpandedDocument, ExpandRequest } from "./collection/expansion.ts"
+export type {
+  BfsRequest,
+  BfsResponse,
+  CollectionGraph,
+  CollectionGraphStats,
+  EdgesRequest,
+  EdgesResponse,
+  GraphEdgeResult,
+  ShortestPathRequest,
+  ShortestPathResponse,
+} from "./collection/graph.ts"
+export type { EdgeInput, EdgeKey, GraphNode, NodeInput } from "./collection/graph-record.ts"
 export type { CollectionSummary, OpenOptions } from "./collection/prism.ts"
 export type { Progress } from "./collection/progress.ts"
 export type { RecallOptions, RecallReport } from "./collection/recall.ts"

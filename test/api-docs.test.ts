@@ -171,9 +171,10 @@ test("the page's commands work, one after another", async () => {
     return await api.fetch(url, init)
   }
   const inMemory = (Object.entries(OPERATIONS) as [OperationId, Operation][]).filter(
-    ([id, { tag }]) => ["Collections", "Documents", "Search", "Server"].includes(tag) && !id.startsWith("delete"),
+    ([id, { tag }]) =>
+      ["Collections", "Documents", "Search", "Graph", "Server"].includes(tag) && !id.startsWith("delete"),
   )
-  const last = ["deleteDocument", "deleteCollection"] as const
+  const last = ["deleteEdges", "deleteNode", "deleteDocument", "deleteCollection"] as const
   for (const id of ["createCollection", "addDocuments", ...inMemory.map(([id]) => id), ...last] as OperationId[]) {
     if (id === "createCollection" && (await api.prism.collectionNames()).length > 0) continue
     const response = await run(id)

@@ -1,6 +1,9 @@
 // How a server is set up: what wins, what is refused, where, and with which advice.
+import { readFileSync } from "node:fs"
+import { parse as parseToml } from "smol-toml"
 import { describe, expect, test } from "vitest"
-import { DEFAULT_CONFIG, readServerConfig, type ServerConfig } from "../src/api/config.ts"
+import { z } from "zod"
+import { CONFIG_FILE_SHAPE, DEFAULT_CONFIG, readServerConfig, type ServerConfig } from "../src/api/config.ts"
 import { readConfigFiles } from "../src/api/config-file.ts"
 import { isLoopback } from "../src/api/loopback.ts"
 import { PrismError } from "../src/base/errors.ts"
@@ -146,5 +149,45 @@ describe("a server's configuration", () => {
     ]) {
       expect([host, isLoopback(host)]).toEqual([host, false])
     }
+  })
+})
+
+interface JsonSchema {
+  readonly type?: string
+  readonly properties?: Record<string, JsonSchema>
+  readonly minimum?: number
+  readonly maximum?: number
+}
+
+/** Keys that hold no others, by their path. */
+function leavesOf({ properties = {} }: JsonSchema, prefix = ""): [path: string, leaf: JsonSchema][] {
+  return Object.entries(properties).flatMap(([key, schema]) =>
+    schema.type === "object" ? leavesOf(schema, `${prefix}${key}.`) : [[prefix + key, schema] as [string, JsonSchema]],
+  )
+}
+
+describe("docs/admin/configuration.md", () => {
+  const page = readFileSync(new URL("../docs/admin/configuration.md", import.meta.url), "utf8")
+  const example = /```toml\n([^]*?)```/.exec(page)?.[1] ?? ""
+  const leaves = leavesOf(z.toJSONSchema(CONFIG_FILE_SHAPE) as JsonSchema)
+  const valueAt = (path: string): unknown =>
+    path.split(".").reduce((value: unknown, key) => (value as Record<string, unknown>)?.[key], parseToml(example))
+
+  test("has an example that is taken, with every key", async () => {
+    const { backupRoots, tls, apiKeys, auditFile, ...others } = await configOf({ toml: example })
+    expect(backupRoots).toEqual(["/srv/backup"])
+    expect(tls).toEqual({ certFile: "/etc/prism/cert.pem", keyFile: "/etc/prism/key.pem" })
+    expect(apiKeys).toHaveLength(1)
+    expect(auditFile).toBe("/var/log/prism/audit.jsonl")
+    expect({ ...DEFAULT_CONFIG, ...others }).toEqual(DEFAULT_CONFIG)
+    const missing = leaves.filter(([path]) => path !== "data_dir" && valueAt(path) === undefined)
+    expect(missing).toEqual([])
+  })
+
+  test("tells of each number its default and its bounds", () => {
+    const rows = [...page.matchAll(/^\| `([\w.]+)` \| (\d+) \| (\d+) \| (\d+) \|/gm)]
+    const told = rows.map(([, path, ...numbers]) => [path, ...numbers.map(Number)])
+    const numbers = leaves.filter(([, { type }]) => type === "integer")
+    expect(told).toEqual(numbers.map(([path, { minimum, maximum }]) => [path, valueAt(path), minimum, maximum]))
   })
 })

@@ -1,7 +1,8 @@
 // What a graph (graph.ts) keeps, a writer of a segment (writer.ts) too: nodes and edge types by name, records, edges.
 //
-// An explicit edge is known by (from, type, to), of which there is one; a hash table leads to it (open addressing, linear
-// probing): {u32 hash, u32 ordinal + 1} a slot, 0 where free. A derived edge belongs to the document that it came from, its owner.
+// An explicit edge is known by (from, type, to), of which there is one; a hash table leads to it (open addressing,
+// linear probing): {u32 hash, u32 ordinal + 1} a slot, 0 where free. A derived edge belongs to the document that it
+// came from, its owner.
 //
 // Edge, 32 bytes
 //    0..4   u32  from    ordinals of nodes

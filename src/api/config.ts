@@ -108,7 +108,7 @@ export const API_KEYS_SHAPE = z
   })
 
 /** A prism.toml. Each key is described in docs/admin/configuration.md. */
-const configFile = z.strictObject({
+export const CONFIG_FILE_SHAPE = z.strictObject({
   data_dir: path.optional(),
   storage: z.strictObject({ data_dir: path.optional() }).optional(),
   server: z
@@ -183,10 +183,10 @@ export function readServerConfig(
   return config
 }
 
-function checkedFile({ path, values }: ConfigFile): z.output<typeof configFile> {
-  const { success, data, error } = configFile.safeParse(values)
+function checkedFile({ path, values }: ConfigFile): z.output<typeof CONFIG_FILE_SHAPE> {
+  const { success, data, error } = CONFIG_FILE_SHAPE.safeParse(values)
   if (success) return data
-  const problems = shapeProblems(error, configFile).map(
+  const problems = shapeProblems(error, CONFIG_FILE_SHAPE).map(
     (problem): Problem => ({
       place: problem.path === "" ? path : `${path}, ${problem.path}`,
       code: "INVALID_FORMAT",

@@ -28,6 +28,9 @@ export interface Operation {
   /** Status of success, and what it answers: JSON of this shape, or bytes of this media type. */
   readonly status: 200 | 201
   readonly answer: z.ZodType | { readonly mediaType: string }
+  /** True where each of many is taken or refused by itself: with all refused it is a 422, which is the answer as it would
+   *  be, and an error beside it. */
+  readonly eachByItself?: true
   /** True of long work: with `"wait":false` in the body, or the query where the body is raw, it is answered by 202 and a job. */
   readonly long?: true
 }
@@ -263,6 +266,7 @@ export const OPERATIONS = {
           ],
         },
         vector: { embedding_field: "embedding", dimension: 3, distance: "cosine" },
+        graph: {},
       },
     },
     status: 201,
@@ -358,6 +362,7 @@ export const OPERATIONS = {
       { id: "p2", title: "Wired mouse", price: 19.9, embedding: [0.8, 0.1, 0.3] },
     ],
     status: 201,
+    eachByItself: true,
     answer: z.object({
       indexed: count,
       failed: count,
@@ -456,7 +461,14 @@ export const OPERATIONS = {
         }),
       ),
     }),
+    example: {
+      nodes: [
+        { id: "p1", node_type: "product" },
+        { id: "acme", node_type: "brand", title: "Acme" },
+      ],
+    },
     status: 201,
+    eachByItself: true,
     answer: graphAddition,
   },
   getNode: {
@@ -510,7 +522,14 @@ export const OPERATIONS = {
     body: z.strictObject({
       edges: z.array(z.looseObject({ ...edgeKey, weight: z.number().optional().describe("Not negative. Default 1") })),
     }),
+    example: {
+      edges: [
+        { from: "p1", to: "acme", edge_type: "made_by" },
+        { from: "p2", to: "acme", edge_type: "made_by" },
+      ],
+    },
     status: 201,
+    eachByItself: true,
     answer: graphAddition,
   },
   deleteEdges: {
@@ -521,6 +540,7 @@ export const OPERATIONS = {
     tag: "Graph",
     summary: "Deletes edges that were added",
     body: z.strictObject({ edges: z.array(z.strictObject(edgeKey)) }),
+    example: { edges: [{ from: "p2", to: "acme", edge_type: "made_by" }] },
     status: 200,
     answer: z.object({ deleted: count }),
   },
@@ -538,6 +558,7 @@ export const OPERATIONS = {
       direction: direction.optional().describe("Default out"),
       limit: z.int().min(1).max(1_000_000).optional().describe("Nodes at most. Default 10,000"),
     }),
+    example: { start: "p1", edge_type: "made_by", max_depth: 2 },
     status: 200,
     answer: z.object({
       nodes: z.array(z.object({ id: z.string(), depth: count })),
@@ -553,6 +574,7 @@ export const OPERATIONS = {
     tag: "Graph",
     summary: "The way along edges whose weights come to the least",
     body: z.strictObject({ start: z.string(), target: z.string(), edge_types: z.array(z.string()).min(1).optional() }),
+    example: { start: "p1", target: "acme" },
     status: 200,
     answer: z.object({
       path: z.array(z.string()).nullable(),

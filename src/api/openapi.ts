@@ -200,7 +200,7 @@ function requestBodyOf({ body, example }: Operation): DescribedOperation["reques
 }
 
 function responsesOf(operation: Operation): Record<string, Answer | Reference> {
-  const { status, answer, long, body, path, permission, method } = operation
+  const { status, answer, long, body, path, permission, method, eachByItself } = operation
   const content: Content =
     "mediaType" in answer
       ? { [answer.mediaType]: { schema: /json|text/.test(answer.mediaType) ? { type: "string" } : BINARY } }
@@ -221,7 +221,17 @@ function responsesOf(operation: Operation): Record<string, Answer | Reference> {
     ...Object.fromEntries(
       [...errors].sort((a, b) => a - b).map((error) => [error, { $ref: `#/components/responses/Error${error}` }]),
     ),
+    ...(eachByItself && { 422: allRefused(schemaOf(answer as z.ZodType)) }),
     default: { description: "Any other error", content: { [JSON_TYPE]: { schema: ERROR } } },
+  }
+}
+
+function allRefused({ properties, required = [], ...rest }: JsonSchema): Answer {
+  const error: JsonSchema = { $ref: "#/components/schemas/Error/properties/error" }
+  const listed: JsonSchema = { ...rest, properties: { ...properties, error }, required: [...required, "error"] }
+  return {
+    description: "Every one was refused, and is listed; or the request as a whole was",
+    content: { [JSON_TYPE]: { schema: { anyOf: [listed, ERROR] } } },
   }
 }
 

@@ -264,11 +264,10 @@ const exportCommand = command({
         ? new WritableStream<Uint8Array>({ write: (chunk) => terminal.stdout(chunk) })
         : await files.write(output, { replace: force === true })
       const display = context.progress(progress)
-      const { document_count } = await opened.export(withoutFirstLine(sink), {
+      return await opened.exportDocuments(sink, {
         signal: context.signal,
         ...(display && { onProgress: (done) => display.update(done) }),
       })
-      return document_count
     })
     context.endProgress()
     if (toStdout) return 0
@@ -277,23 +276,6 @@ const exportCommand = command({
     return 0
   },
 })
-
-/** A sink that passes on what follows the first line: a portable archive without its header is JSON lines. */
-export function withoutFirstLine(sink: WritableStream<Uint8Array>): WritableStream<Uint8Array> {
-  const writer = sink.getWriter()
-  let inHeader = true
-  return new WritableStream<Uint8Array>({
-    async write(chunk) {
-      if (!inHeader) return writer.write(chunk)
-      const end = chunk.indexOf(0x0a)
-      if (end === -1) return
-      inHeader = false
-      if (end + 1 < chunk.length) await writer.write(chunk.subarray(end + 1))
-    },
-    close: () => writer.close(),
-    abort: (reason) => writer.abort(reason),
-  })
-}
 
 const IDS = { type: "positional", valueHint: "ID", variadic: true, description: "Ids of documents" } as const
 

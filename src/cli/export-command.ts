@@ -5,7 +5,8 @@ import { NAME, PROGRESS } from "./arguments.ts"
 import { ChecksumFile, noteStaleChecksum } from "./checksum-file.ts"
 import { command } from "./command.ts"
 import type { Context } from "./context.ts"
-import { formatBytes, plural, printable } from "./format.ts"
+import { countRecords } from "./count-records.ts"
+import { formatBytes, printable } from "./format.ts"
 import { KEY_FILE, PASSPHRASE_FILE, readKeys } from "./key-file.ts"
 import { usageError } from "./parse.ts"
 
@@ -18,7 +19,7 @@ export const exportCommand = command({
   name: "export",
   description: "Write a collection to an archive",
   details: [
-    "A portable archive (.prism.jsonl) holds every document and vector as JSON lines behind a header with the schema, the " +
+    "A portable archive (.prism.jsonl) holds every document, vector, node and edge as JSON lines behind a header with the schema, the " +
       "count and a SHA-256. It comes back on any version. A snapshot (.tar.zst) holds the index as it is: it comes back " +
       "without indexing anew, on a version that reads its files. An encrypted archive (.enc) is a snapshot that only its " +
       "key or passphrase opens. The name of the file tells which is meant, unless options do.",
@@ -149,7 +150,7 @@ const HINTS = {
 async function tell(context: Context, report: ExportReport, output: string): Promise<void> {
   const toStdout = output === "-"
   const text = [
-    `Exported ${plural(report.document_count, "document")} of "${report.collection}" to ${
+    `Exported ${countRecords(report.document_count, { nodes: report.node_count, edges: report.edge_count })} of "${report.collection}" to ${
       toStdout ? "standard output" : printable(output)
     } (${formatBytes(report.size_bytes)})`,
     report.format === "portable"

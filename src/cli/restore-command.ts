@@ -7,6 +7,7 @@ import { PROGRESS } from "./arguments.ts"
 import { BadLinesFile } from "./bad-lines-file.ts"
 import { command } from "./command.ts"
 import type { Context } from "./context.ts"
+import { countRecords } from "./count-records.ts"
 import { formatBytes, plural, printable } from "./format.ts"
 import { KEY_FILE, PASSPHRASE_FILE, readKeys } from "./key-file.ts"
 import { usageError } from "./parse.ts"
@@ -145,7 +146,8 @@ async function reportRestore(
       ...(skipped > 0 && { bad_lines_file: badLinesPath }),
     })
   } else {
-    const counted = plural(report.documents_imported, "document")
+    const { nodes_imported: nodes, edges_imported: edges } = report
+    const counted = countRecords(report.documents_imported, { nodes, edges })
     const isPortable = report.format === "portable"
     const files = `${plural(report.files_extracted, "file")}, ${formatBytes(report.bytes_extracted)}`
     await context.print(

@@ -5,6 +5,7 @@ import { openArchiveFile } from "./archive-file.ts"
 import { PROGRESS } from "./arguments.ts"
 import { command } from "./command.ts"
 import type { Context } from "./context.ts"
+import { countRecords } from "./count-records.ts"
 import { formatBytes, plural, printable } from "./format.ts"
 import { KEY_FILE, PASSPHRASE_FILE, readKeys } from "./key-file.ts"
 import { usageError } from "./parse.ts"
@@ -109,7 +110,7 @@ async function verifyFile(
     return 0
   }
   const { format, collection, document_count, size_bytes, checksum, header, file_sha256 } = report
-  const counted = plural(document_count, "document")
+  const counted = countRecords(document_count, { nodes: report.node_count, edges: report.edge_count })
   await context.print(
     [
       `${printable(archive.name)} is whole: ${counted} of collection "${collection}", ${formatBytes(size_bytes)}`,

@@ -11,7 +11,7 @@ import { replayWal } from "../storage/wal.ts"
 import { checkExport } from "./archive/check-request.ts"
 import { GraphLines } from "./archive/graph-lines.ts"
 import type { ExportOptions, ExportReport } from "./archive/options.ts"
-import { documentLines, portableChunks } from "./archive/portable.ts"
+import { documentChunks, documentLines, portableChunks } from "./archive/portable.ts"
 import { snapshotChunks } from "./archive/snapshot.ts"
 import { writeArchive } from "./archive/write-archive.ts"
 import type { OptimizeOptions } from "./compactor.ts"
@@ -389,6 +389,17 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     checkOptions("export", options, ["format", "encryption", "onSize", ...LONG_WORK_OPTIONS])
     checkExport(sink, options)
     return await writeArchive(this.#archive(options), sink, options.signal)
+  }
+
+  /** Writes every document as a line of JSON, and nothing else. Closes `sink` at the end and aborts it on an error. Resolves
+   *  to how many they are. */
+  async exportDocuments(
+    sink: WritableStream<Uint8Array>,
+    options: Pick<ExportOptions, "signal" | "onProgress"> = {},
+  ): Promise<number> {
+    checkOptions("exportDocuments", options, LONG_WORK_OPTIONS)
+    await using view = pinView(this.#source.segments)
+    return await writeArchive(documentChunks(view, options), sink, options.signal)
   }
 
   async *#archive(options: ExportOptions): AsyncGenerator<Uint8Array, ExportReport> {

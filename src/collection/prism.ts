@@ -252,7 +252,12 @@ export class Prism implements AsyncDisposable {
       admit: async (name, schema) => {
         checkCollectionName(name)
         if (!(await this.#folders.exists(name))) return
-        if (mode === "fail") throw exists(name, "give another name with --target-collection, or --replace or --merge")
+        if (mode === "fail") {
+          throw exists(
+            name,
+            "give another name (--target-collection, target_collection), or --replace or --merge it (mode)",
+          )
+        }
         this.#assertNotDetaching(name)
         if (mode === "merge") (await this.collection(name)).assertSameSchema(schema)
       },

@@ -480,17 +480,25 @@ export async function* writePortable(
   const fileHash = createSha256()
   const tally = new LineTally(createSha256)
   let sizeBytes = 0
-  let chunk = new Uint8Array(CHUNK_BYTES)
-  let used = 0
   const sent = (bytes: Uint8Array): Uint8Array => {
     fileHash.update(bytes)
     sizeBytes += bytes.length
     return bytes
   }
   yield sent(headerLine(description, measure, createSha256))
-  for await (const line of linesOf(content, tally)) {
+  for await (const chunk of inChunks(linesOf(content, tally))) yield sent(chunk)
+  const written = tally.measure(measure.graph !== undefined)
+  assert(JSON.stringify(written) === JSON.stringify(measure), "the documents changed between measuring and writing")
+  return { fileSha256: fileHash.digestHex(), sizeBytes }
+}
+
+/** Lines with their ends, in chunks of about 64 KiB. */
+export async function* inChunks(lines: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  let chunk = new Uint8Array(CHUNK_BYTES)
+  let used = 0
+  for await (const line of lines) {
     if (used + line.length + 1 > chunk.length) {
-      if (used > 0) yield sent(chunk.subarray(0, used))
+      if (used > 0) yield chunk.subarray(0, used)
       chunk = new Uint8Array(Math.max(CHUNK_BYTES, line.length + 1))
       used = 0
     }
@@ -498,10 +506,7 @@ export async function* writePortable(
     chunk[used + line.length] = LINE_FEED
     used += line.length + 1
   }
-  if (used > 0) yield sent(chunk.subarray(0, used))
-  const written = tally.measure(measure.graph !== undefined)
-  assert(JSON.stringify(written) === JSON.stringify(measure), "the documents changed between measuring and writing")
-  return { fileSha256: fileHash.digestHex(), sizeBytes }
+  if (used > 0) yield chunk.subarray(0, used)
 }
 
 class LineTally {

@@ -27,9 +27,10 @@ interface BunApi {
 
 const { Bun: bun } = globalThis as unknown as { Bun: BunApi }
 
-/** HTTP by Bun.serve. It cannot be told how large headers may be. */
+/** HTTP by Bun.serve. It cannot be told how large headers may be, nor how long they may take: that is 10 seconds. */
 export async function serve(handler: HttpHandler, options: ServeOptions): Promise<HttpServer> {
   const { host, port, tls, headerSecs } = options
+  const idleTimeout = Math.min(headerSecs, IDLE_SECS_MAX)
   checkCertificate(options)
   let server: BunServer
   try {
@@ -37,7 +38,7 @@ export async function serve(handler: HttpHandler, options: ServeOptions): Promis
       hostname: host,
       port,
       tls,
-      idleTimeout: Math.min(headerSecs, IDLE_SECS_MAX),
+      idleTimeout,
       // Archives are larger than its default of 128 MB.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
@@ -46,7 +47,8 @@ export async function serve(handler: HttpHandler, options: ServeOptions): Promis
       async fetch(request, server) {
         // From here on nothing is idle: an export may take minutes to say its first byte.
         server.timeout(request, 0)
-        return await handler(request, peerAt(server.requestIP(request)?.address))
+        const response = await handler(request, peerAt(server.requestIP(request)?.address))
+        return atItsEnd(response, () => server.timeout(request, idleTimeout))
       },
     })
   } catch (error) {
@@ -58,4 +60,26 @@ export async function serve(handler: HttpHandler, options: ServeOptions): Promis
     stop: () => server.stop(false),
     kill: () => void server.stop(true),
   }
+}
+
+/** The answer, which calls back when its last byte is made: what is set for a request stays with its connection. */
+function atItsEnd(response: Response, onEnd: () => void): Response {
+  if (response.body === null || response.headers.has("content-length")) {
+    onEnd()
+    return response
+  }
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await reader.read()
+        if (!done) return controller.enqueue(value)
+        onEnd()
+        controller.close()
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  )
+  return new Response(body, response)
 }

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run -A
+#!/usr/bin/env -S deno run -A --unstable-no-legacy-abort
 import process from "node:process"
 import { run } from "../cli/run.ts"
 import { runtime } from "./runtime.ts"

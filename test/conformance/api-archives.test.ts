@@ -97,6 +97,18 @@ describe("files of the server", () => {
     })
   })
 
+  test("what is encrypted is not attached", async () => {
+    await using there = await server()
+    const { api, folder } = there
+    const path = `${folder}/a.enc`
+    await api.post("/_admin/export/encrypted", { collection: "c", key: generateKey(), output_path: path })
+    const answer = await api.post("/_admin/collections/attach", {
+      source: { type: "file", path },
+      target_collection: "d",
+    })
+    expect(answer).toMatchObject({ status: 400, body: { error: { code: "INVALID_KEY" } } })
+  })
+
   test("errors have their true status", async () => {
     await using there = await server()
     const { api, folder } = there

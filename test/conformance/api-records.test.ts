@@ -1,6 +1,7 @@
 // What a server writes down about requests: ids, access log, audit log, metrics.
 import { describe, expect, test } from "vitest"
 import { generateApiKey, hashApiKey } from "../../src/api/api-key.ts"
+import { createApp } from "../../src/api/app.ts"
 import { type AuditEntry, auditFile } from "../../src/api/audit.ts"
 import { createLog } from "../../src/api/log.ts"
 import { Metrics } from "../../src/api/metrics.ts"
@@ -9,8 +10,9 @@ import { PrismError } from "../../src/base/errors.ts"
 import { Prism } from "../../src/collection/prism.ts"
 import { MemoryStorage } from "../../src/storage/memory-storage.ts"
 import { LOCAL_PEER, refusedWith, testApi } from "../support/api.ts"
+import { ApiServer } from "../support/api-server.ts"
 import { FakeRuntime } from "../support/fake-runtime.ts"
-import { runtime } from "../support/runtime.ts"
+import { runtime, system, temporaryFolder } from "../support/runtime.ts"
 
 const SCHEMA = { backends: { text: { fields: [{ name: "title", type: "text", stored: true, indexed: true }] } } }
 
@@ -28,6 +30,17 @@ describe("request ids", () => {
     expect(await idFor("x", "/nothing")).toBe("x")
     expect(await idFor("x", "/health?key=1")).toBe("x")
   })
+})
+
+test("an answer that streams and fails before its first byte is an error with its status", async () => {
+  await using api = await testApi()
+  await api.send("PUT", "/collections/a", SCHEMA)
+  const download = async (query: string, passphrase: string) =>
+    await api.fetch(`/_admin/collections/a/archive?${query}`, { headers: { "prism-passphrase": passphrase } })
+  expect(await refusedWith(await download("format=encrypted", ""))).toBe("400 INVALID_KEY")
+  expect(await refusedWith(await download("format=encrypted&enc_version=1", "YQ=="))).toBe("400 INVALID_REQUEST")
+  const answer = await download("format=encrypted", "YQ==")
+  expect(new TextDecoder().decode((await answer.arrayBuffer()).slice(0, 4))).toBe("PENC")
 })
 
 describe("the access log", () => {
@@ -143,6 +156,37 @@ describe("the audit log", () => {
         status: 401,
         code: "UNAUTHORIZED",
       },
+    ])
+  })
+
+  test("tells of the end of a job when it ends, not when it is answered", async () => {
+    await using folder = await temporaryFolder()
+    await using server = await ApiServer.open({ storage: new MemoryStorage(), backupRoots: [folder.path] })
+    const audited: AuditEntry[] = []
+    let onEnd = () => {}
+    const ended = () => new Promise<void>((resolve) => void (onEnd = resolve))
+    const audit = async (entry: AuditEntry) => {
+      audited.push(entry)
+      if (entry.outcome !== "started") onEnd()
+    }
+    await server.call("PUT", "/collections/a", SCHEMA)
+    const app = createApp({ ...server.service, audit })
+    const exported = async (overwrite: boolean) => {
+      const body = { collection: "a", output_path: `${folder.path}/other`, overwrite, wait: false }
+      const headers = { "content-type": "application/json" }
+      const request = { method: "POST", headers, body: JSON.stringify(body) }
+      const end = ended()
+      expect((await app.fetch(new Request("http://localhost/_admin/export", request))).status).toBe(202)
+      await end
+    }
+    await system.write(system.path(folder.path, "other"), "no archive")
+    await exported(false)
+    await exported(true)
+    expect(audited).toMatchObject([
+      { operation: "exportArchive", collection: "a", outcome: "started" },
+      { operation: "exportArchive", collection: "a", outcome: "failed", code: "FILE_EXISTS" },
+      { outcome: "started" },
+      { operation: "exportArchive", collection: "a", outcome: "done" },
     ])
   })
 

@@ -584,9 +584,9 @@ describe("diff", () => {
     return runtime
   }
   const CHANGES = [
-    { change: "added", id: "d\u001b" },
-    { change: "changed", id: "a" },
-    { change: "removed", id: "c" },
+    { change: "added", kind: "document", id: "d\u001b" },
+    { change: "changed", kind: "document", id: "a" },
+    { change: "removed", kind: "document", id: "c" },
   ]
 
   test("tells what was added, removed and changed, with exit code 1", async () => {

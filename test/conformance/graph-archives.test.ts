@@ -15,7 +15,7 @@ import { LastingStorage } from "../support/lasting-storage.ts"
 import { refusal, refusalCode } from "../support/refusal.ts"
 import { runtime } from "../support/runtime.ts"
 import { sha256 } from "../support/snapshots.ts"
-import { lines, streamOf } from "../support/streams.ts"
+import { collectSink, lines, streamOf } from "../support/streams.ts"
 
 const key = parseKey(generateKey())
 const FORMATS = {
@@ -321,6 +321,12 @@ describe("a snapshot", () => {
       expect(await prism.collectionNames()).toEqual([])
     }
   })
+})
+
+test("documents that leave as lines of JSON leave alone", async () => {
+  const sink = collectSink()
+  expect(await source.exportDocuments(sink.stream)).toBe(3)
+  expect(lines(sink.bytes()).map((line) => JSON.parse(line).id)).toEqual(["a", "cc", "d"])
 })
 
 test("a collection that is read beside its writer is exported whole, its log too", async () => {

@@ -1,7 +1,7 @@
 // What a runtime's HTTP server promises, held against a client that sends and sees bytes.
 import { describe, expect, test } from "vitest"
 import { PrismError } from "../../src/base/errors.ts"
-import { chunksOf, streamOf } from "../../src/base/streams.ts"
+import { chunksOf, once, streamOf } from "../../src/base/streams.ts"
 import type { HttpHandler, HttpServer, ServeOptions } from "../../src/runtime.ts"
 import { selfSigned } from "../support/certificate.ts"
 import { Random } from "../support/random.ts"
@@ -182,6 +182,55 @@ describe("a server", () => {
     await using client = await RawClient.connect(server.port)
     await client.send(`GET / HTTP/1.1\r\nHost: localhost\r\nX-Kind: ${"a".repeat(4 * MIB)}`)
     expect(await client.rest()).toMatch(/^(HTTP\/1\.1 4(31|00) [^]*)?$/)
+  })
+})
+
+describe("time", () => {
+  test("is short between requests, and not for what is being worked on", async ({ skip }) => {
+    if (runtime.name === "deno") return skip("Deno.serve cannot be told")
+    const began = gate()
+    const go = gate()
+    await using server = await serving(
+      async ({ url }) => {
+        if (url.endsWith("/turn")) return turned()
+        if (url.endsWith("/stream")) return new Response(streamOf(once(new TextEncoder().encode("streamed"))))
+        began.open()
+        await go.passed
+        return new Response("at last.")
+      },
+      { headerSecs: 1 },
+    )
+    await using busy = await RawClient.connect(server.port)
+    await busy.send(get("/"))
+    await began.passed
+    for (const [path, mark] of [
+      ["/turn", "turned"],
+      ["/stream", "\r\n0\r\n\r\n"],
+    ] as const) {
+      await using idle = await RawClient.connect(server.port)
+      await idle.send(get(path))
+      await idle.until(mark)
+      expect(await idle.rest()).toBe("")
+    }
+    // It waits for longer than they were idle.
+    go.open()
+    expect(await busy.until("at last.")).toMatch(/^HTTP\/1\.1 200 /)
+  })
+
+  test("is short for headers, also such that come bit by bit", async ({ skip }) => {
+    if (runtime.name !== "node") return skip("Deno.serve has no limit, Bun.serve has one of its own")
+    await using server = await serving(async () => turned(), { headerSecs: 1 })
+    await using slow = await RawClient.connect(server.port)
+    let isOpen = true
+    const answer = slow.rest().finally(() => {
+      isOpen = false
+    })
+    await slow.send("GET / HTTP/1.1\r\nHost: localhost\r\n")
+    while (isOpen) {
+      await slow.send("X-Kind: a\r\n")
+      await manyTurns(server)
+    }
+    expect(await answer).toMatch(/^(HTTP\/1\.1 (408|431) [^]*)?$/)
   })
 })
 

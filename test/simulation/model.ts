@@ -1,10 +1,11 @@
 import type { Document } from "../../src/collection/collection.ts"
 
-/** What a collection holds: the version of each document, in the order of their last write; undefined where there is no
- *  such collection. */
+/** What a collection holds: the version of each document, in the order of their last write, and of each edge that was
+ *  added; undefined where there is no such collection. */
 export type State = ReadonlyMap<string, number> | undefined
 
-/** A put of this version of a document, or a delete where it is 0. Every version is written once. */
+/** A put of this version of a document or an edge, or a delete where it is 0. Every version is written once. An id of an
+ *  edge is that of the node that it leaves; its weight is its version. */
 export interface Write {
   readonly id: string
   readonly version: number
@@ -21,8 +22,21 @@ export const SCHEMA = {
       ],
     },
     vector: { embedding_field: "embedding", dimension: DIMENSION, distance: "euclidean", hnsw_m: 4 },
+    graph: { edges: [{ edge_type: "is", to_field: "version" }] },
   },
 } as const
+
+/** Where all edges lead that are added, and of which type. */
+export const HUB = "hub"
+export const EDGE_TYPE = "leads"
+
+export function isEdge(id: string): boolean {
+  return id.startsWith("e")
+}
+
+export function documentsIn(state: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  return new Map([...state].filter(([id]) => !isEdge(id)))
+}
 
 /** Documents that the collection `QUOTA_NAME` takes. */
 export const QUOTA = 24
@@ -75,8 +89,9 @@ export function applyWrites(state: State, writes: readonly Write[]): ReadonlyMap
 
 /** The writes that a collection with a quota of documents takes before it refuses one. */
 export function withinQuota(state: State, writes: readonly Write[], quota: number | undefined): readonly Write[] {
-  const ids = new Set(state?.keys())
+  const ids = new Set(documentsIn(state ?? new Map()).keys())
   const refused = writes.findIndex(({ id, version }) => {
+    if (isEdge(id)) return false
     if (version === 0) ids.delete(id)
     else if (!ids.has(id) && ids.size >= (quota ?? Number.POSITIVE_INFINITY)) return true
     else ids.add(id)
@@ -96,6 +111,12 @@ export function sameState(a: State, b: State): boolean {
   return describeState(a) === describeState(b)
 }
 
+/** Edges are in no order. */
 export function describeState(state: State): string {
-  return state ? [...state].map(([id, version]) => `${id}:${version}`).join(" ") || "(empty)" : "(no collection)"
+  if (!state) return "(no collection)"
+  const entries = [
+    ...documentsIn(state),
+    ...[...state].filter(([id]) => isEdge(id)).sort(([a], [b]) => (a < b ? -1 : 1)),
+  ]
+  return entries.map(([id, version]) => `${id}:${version}`).join(" ") || "(empty)"
 }

@@ -21,7 +21,10 @@ import {
   applyWrites,
   describeState,
   documentOf,
+  documentsIn,
+  EDGE_TYPE,
   findWrong,
+  HUB,
   markOf,
   prefixStates,
   QUOTA_NAME,
@@ -275,7 +278,7 @@ class Simulation {
     // What a quota lets through is known only when the calls are answered.
     const isOpen = collection.schema.quota.maxDocuments === undefined
     for (let left = below(3) === 0 ? 2 + below(3) : 1; left > 0; left--) {
-      const call = below(6) === 0 ? this.#callDelete(collection) : this.#callAdd(collection)
+      const call = this.#call(collection)
       calls.push(call)
       issued.push(...call.writes)
       if (below(12) === 0 && isOpen) watchers.push(this.#watchExport(collection, before, issued, fired))
@@ -344,6 +347,35 @@ class Simulation {
     const wasOpen = known.possible.length > 0 && isOpen
     known.possible = isOpen ? [...(wasOpen ? known.possible : []), ...states] : []
     known.visible = states[0]
+  }
+
+  #call(collection: Collection): WriteCall {
+    const choice = this.#random.below(12)
+    if (choice < 2) return this.#callDelete(collection)
+    if (choice < 4) return this.#callAddEdges(collection)
+    return choice < 5 ? this.#callDeleteEdges(collection) : this.#callAdd(collection)
+  }
+
+  #callAddEdges(collection: Collection): WriteCall {
+    const ids = new Set(Array.from({ length: 1 + this.#random.below(8) }, () => `e${this.#random.below(ID_COUNT)}`))
+    const writes = [...ids].map((id) => ({ id, version: this.#nextVersion++ }))
+    const edges = writes.map(({ id, version }) => ({ from: id, to: HUB, edge_type: EDGE_TYPE, weight: version }))
+    const outcome = settled(collection.graph.addEdges(edges).then(({ added }) => added))
+    return { writes, isDelete: false, repeats: false, outcome }
+  }
+
+  /** By their ends, or with the node that they leave. */
+  #callDeleteEdges(collection: Collection): WriteCall {
+    const count = this.#random.below(3)
+    const ids = Array.from({ length: Math.max(1, count) }, () => `e${this.#random.below(ID_COUNT)}`)
+    const [first] = ids as [string]
+    const edges = ids.map((id) => ({ from: id, to: HUB, edge_type: EDGE_TYPE }))
+    const deleted =
+      count === 0
+        ? collection.graph.deleteNode(first).then(({ edges_deleted }) => edges_deleted)
+        : collection.graph.deleteEdges(edges).then(({ deleted }) => deleted)
+    const writes = ids.map((id) => ({ id, version: 0 }))
+    return { writes, isDelete: true, repeats: false, outcome: settled(deleted) }
   }
 
   #callAdd(collection: Collection): WriteCall {
@@ -493,6 +525,11 @@ class Simulation {
     const found = await collection.get(id)
     const version = found ? this.#whole(found) : 0
     if (version !== (state.get(id) ?? 0)) this.#fail(`get ${id}: version ${version}, not ${state.get(id) ?? 0}`)
+    if (!found) return
+    const { edges } = await collection.graph.edges(id, { direction: "out" })
+    if (edges.map(({ to }) => to).join() !== String(version)) {
+      this.#fail(`the edges of ${id} lead to [${edges.map(({ to }) => to).join()}], not to its version, ${version}`)
+    }
   }
 
   async #searchText(prism: Prism, name: string): Promise<void> {
@@ -503,7 +540,7 @@ class Simulation {
 
   async #checkText(collection: Collection, state: ReadonlyMap<string, number>, version: number): Promise<void> {
     const { results, total } = await collection.search({ query: `title:${markOf(version)}` })
-    const expected = [...state].filter(([, there]) => there === version).map(([id]) => id)
+    const expected = [...documentsIn(state)].filter(([, there]) => there === version).map(([id]) => id)
     const found = results.map(({ id }) => id)
     if (found.join() !== expected.join() || total !== expected.length) {
       this.#fail(`a search for version ${version} finds [${found.join()}] (${total}), not [${expected.join()}]`)
@@ -520,7 +557,7 @@ class Simulation {
     const vector = vectorOf(version)
     if (!vector) return
     const { results } = await collection.search({ vector, limit: 1 })
-    const expected = [...state].find(([, there]) => there === version)
+    const expected = [...documentsIn(state)].find(([, there]) => there === version)
     const [nearest] = results
     if (expected ? nearest?.id !== expected[0] || nearest.score !== 1 : nearest?.score === 1) {
       this.#fail(`the vector of version ${version} finds ${nearest?.id} (${nearest?.score}), not ${expected?.[0]}`)
@@ -539,7 +576,10 @@ class Simulation {
 
   async #stats(prism: Prism, name: string): Promise<void> {
     this.#log("stats", name)
-    await this.#read(prism, name, async (collection, state) => {
+    await this.#read(prism, name, async (collection, held) => {
+      const state = documentsIn(held)
+      const { explicit_edge_count: edges } = await collection.graph.stats()
+      if (edges !== held.size - state.size) this.#fail(`stats tell of ${edges} edges, not ${held.size - state.size}`)
       const { document_count: count } = await collection.stats()
       if (count !== state.size) this.#fail(`stats tell of ${count} documents, not ${state.size}`)
       const { total } = await collection.search({ limit: 0 })
@@ -749,6 +789,11 @@ class Simulation {
       if (state.has(document.id)) this.#fail(`${document.id} is there twice`)
       state.set(document.id, this.#whole(document))
     }
+    const edges = await collection.graph.edges(HUB, { direction: "in", limit: 10_000 }).catch((error: unknown) => {
+      if (codeOf(error) !== "NODE_NOT_FOUND") throw error
+      return { edges: [] }
+    })
+    for (const { from, weight } of edges.edges) state.set(from, weight)
     return state
   }
 
@@ -764,6 +809,11 @@ class Simulation {
       if (state.has(document.id)) this.#fail(`${document.id} is in an archive twice`)
       state.set(document.id, this.#whole(document))
     }
+    for await (const line of archive.graph()) {
+      const { edge } = JSON.parse(new TextDecoder().decode(line))
+      if (state.has(edge.from)) this.#fail(`the edge of ${edge.from} is in an archive twice`)
+      state.set(edge.from, edge.weight)
+    }
     return state
   }
 
@@ -777,7 +827,7 @@ class Simulation {
 
   /** Mostly one that is there. */
   #versionOf(state: State): number {
-    const versions = [...(state ?? new Map<string, number>()).values()]
+    const versions = [...documentsIn(state ?? new Map()).values()]
     if (versions.length === 0 || this.#random.below(4) === 0) return 1 + this.#random.below(this.#nextVersion)
     return versions[this.#random.below(versions.length)] as number
   }

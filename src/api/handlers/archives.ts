@@ -41,12 +41,7 @@ export const archiveHandlers: Handlers<
   importArchive: async ({ body, signal, onProgress }, service) => {
     const { input_path, format, target_collection, mode } = body
     return await withArchiveFile(service, input_path, async (file) => {
-      if ((await kindOf(file)) === "encrypted") {
-        throw new PrismError("INVALID_KEY", `${input_path} is encrypted, and no key is given`, {
-          place: input_path,
-          hint: "POST /_admin/import/encrypted takes one",
-        })
-      }
+      await assertPlain(file, input_path)
       const report = await service.prism.restore(file, {
         mode,
         signal,
@@ -121,11 +116,21 @@ export const archiveHandlers: Handlers<
       return { collection: target, source: null, files_extracted: 0, bytes_extracted: 0 }
     }
     return await withArchiveFile(service, source.path, async (file) => {
+      await assertPlain(file, source.path)
       const report = await service.prism.attach(file, { signal, onProgress, ...(target && { target }) })
       const { collection, files_extracted, bytes_extracted } = report
       return { collection, source, files_extracted, bytes_extracted }
     })
   },
+}
+
+/** @throws PrismError INVALID_KEY for what is encrypted, INVALID_FORMAT for what is no archive */
+async function assertPlain(file: RandomAccess, path: string): Promise<void> {
+  if ((await kindOf(file)) !== "encrypted") return
+  throw new PrismError("INVALID_KEY", `${path} is encrypted, and no key is given`, {
+    place: path,
+    hint: "POST /_admin/import/encrypted takes one",
+  })
 }
 
 async function kindOf(file: RandomAccess): Promise<ReturnType<typeof archiveKind>> {

@@ -4,6 +4,7 @@ import { streamOf } from "../../base/streams.ts"
 import { VERSION } from "../../base/version.ts"
 import {
   encodeDocumentLine,
+  inChunks,
   measureLines,
   type PortableContent,
   type PortableHeader,
@@ -73,7 +74,7 @@ export async function* portableChunks(
 export async function* documentLines(
   view: PinnedView,
   stage: Progress["stage"] = "writing",
-  { signal, onProgress }: ExportOptions = {},
+  { signal, onProgress }: Pick<ExportOptions, "signal" | "onProgress"> = {},
 ): AsyncGenerator<Uint8Array> {
   let done = 0
   for (const { segment, live } of view.segments) {
@@ -86,6 +87,15 @@ export async function* documentLines(
     }
   }
   onProgress?.({ stage, unit: "documents", done, total: view.documentCount })
+}
+
+/** The documents of a view alone, as lines of JSON. */
+export async function* documentChunks(
+  view: PinnedView,
+  options: Pick<ExportOptions, "signal" | "onProgress">,
+): AsyncGenerator<Uint8Array, number> {
+  yield* inChunks(documentLines(view, "writing", options))
+  return view.documentCount
 }
 
 /** Reads a portable archive into the collection that the host gives, and verifies it. What comes back is not visible yet.

@@ -1,15 +1,16 @@
-import type { ExportReport } from "./options.ts"
-
 /** Writes what an export gives into a sink: closes it when the archive is whole, aborts it on an error. */
-export async function writeArchive(
-  chunks: AsyncGenerator<Uint8Array, ExportReport>,
+export async function writeArchive<Report>(
+  chunks: AsyncGenerator<Uint8Array, Report>,
   sink: WritableStream<Uint8Array>,
   signal: AbortSignal | undefined,
-): Promise<ExportReport> {
+): Promise<Report> {
   const writer = sink.getWriter()
   try {
     let chunk = await chunks.next()
-    for (; !chunk.done; chunk = await chunks.next()) await writer.write(chunk.value)
+    for (; !chunk.done; chunk = await chunks.next()) {
+      signal?.throwIfAborted()
+      await writer.write(chunk.value)
+    }
     signal?.throwIfAborted()
     await writer.close()
     return chunk.value
