@@ -278,7 +278,7 @@ try {
   await stop()
 } catch (error) {
   failed++
-  process.stdout.write(`FAIL ${error instanceof Error ? error.stack : error}\n`)
+  process.stdout.write(`FAIL ${error instanceof Error ? error.stack : String(error)}\n`)
 } finally {
   server?.kill("SIGKILL")
   rmSync(folder, { recursive: true, force: true })

@@ -29,7 +29,7 @@ export interface EdgeKey {
 }
 
 export interface EdgeInput extends EdgeKey {
-  /** Finite and not negative. Default 1. */
+  /** Not negative, 1e290 at most. Default 1. */
   readonly weight?: number | undefined
 }
 
@@ -38,6 +38,9 @@ export type CheckedEdge = Extract<WalGraphOperation, { kind: "put edge" }>
 export type CheckedEdgeKey = Extract<WalGraphOperation, { kind: "delete edge" }>
 
 const NODE_KEYS = ["id", "node_type", "title", "payload"]
+/** A path of as many edges as a graph can have (2^32) weighs less than the largest double. */
+const WEIGHT_MAX = 1e290
+
 const EDGE_KEYS = ["from", "to", "edge_type", "weight"]
 
 /** INVALID_REQUEST or LIMIT_EXCEEDED with place `node "id"`. */
@@ -67,10 +70,10 @@ export function checkEdge(input: EdgeInput): CheckedEdge {
   refuseUnknown(Object.keys(given), EDGE_KEYS, place)
   const value = given["weight"] ?? 1
   const weight = typeof value === "bigint" ? Number(value) : value
-  if (typeof weight !== "number" || !Number.isFinite(weight) || weight < 0) {
+  if (typeof weight !== "number" || !(weight >= 0 && weight <= WEIGHT_MAX)) {
     throw new PrismError(
       "INVALID_REQUEST",
-      `weight expects a finite number that is not negative, found ${String(weight)}`,
+      `weight expects a number that is not negative, ${WEIGHT_MAX} at most, found ${String(weight)}`,
       {
         place,
         hint: "shortest paths add weights up: smaller is nearer",
