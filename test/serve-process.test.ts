@@ -8,7 +8,7 @@ import { readAnnouncement } from "../src/runtime-node/storage.ts"
 import { selfSigned } from "./support/certificate.ts"
 import { RawClient } from "./support/raw-client.ts"
 import { temporaryFolder } from "./support/runtime.ts"
-import { ServerProcess } from "./support/server-process.ts"
+import { PRISM, ServerProcess } from "./support/server-process.ts"
 
 const SCHEMA = JSON.stringify({ backends: { text: { fields: [{ name: "title", type: "text" }] } } })
 const JSON_TYPE = { "content-type": "application/json" }
@@ -178,6 +178,24 @@ describe("at the end", () => {
     expect(await server.ended()).toMatchObject({ code: 0 })
     await using next = new ServerProcess(["--port", "0"], { cwd: folder.path })
     expect(await countOf(await next.url())).toBe(3)
+  })
+
+  test("a job that nobody waits for is finished", async () => {
+    await using folder = await temporaryFolder()
+    await using server = new ServerProcess(["--port", "0", "--backup-root", folder.path], { cwd: folder.path })
+    const url = await server.url()
+    await fill(url, 2000, 8000)
+    const output_path = join(folder.path, "books.tar.zst")
+    const body = JSON.stringify({ collection: "books", format: "snapshot", output_path, wait: false })
+    const started = await fetch(`${url}/_admin/export`, { method: "POST", body, headers: JSON_TYPE })
+    expect(started.status).toBe(202)
+    server.kill("SIGTERM")
+    expect(await server.ended()).toMatchObject({ code: 0 })
+    const verified = spawnSync(process.execPath, [PRISM, "collection", "verify", output_path, "--json"], {
+      encoding: "utf8",
+    })
+    expect(JSON.parse(verified.stdout)).toMatchObject({ document_count: 2000 })
+    expect(readdirSync(folder.path).sort()).toEqual(["books.tar.zst", "data"])
   })
 
   test("what is not done in drain_secs is broken off, and the collections are closed all the same", async () => {

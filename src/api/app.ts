@@ -15,7 +15,7 @@ import { assertFromHere } from "./guard.ts"
 import { handlers } from "./handlers/handlers.ts"
 import type { JobTools, Work } from "./job.ts"
 import { RateLimit } from "./rate-limit.ts"
-import { limitBody } from "./request-body.ts"
+import { limitBody, withBody } from "./request-body.ts"
 import { collectionIn, collectionsIn } from "./scope.ts"
 import type { Call, Handler, Service } from "./service.ts"
 
@@ -158,18 +158,20 @@ class HttpApp implements App {
     else assertMaySomewhere(caller, permission)
     const { query } = checkParameters(operation, request, path)
     const limited = limitBody(operation, request, config.limits, clock)
-    const body = await checkBody(operation, limited)
+    const isRaw = typeof operation.body === "string"
+    const body = isRaw ? undefined : await checkBody(operation, limited)
     if (typeof scope === "object") this.#authorize(exchange, permission, collectionsIn(body, scope.body))
     if (permission === "admin" || permission === "delete") await this.#auditStart(exchange)
+    const given = isRaw && limited ? withBody(request, limited) : request
     const run = async (tools: JobTools) =>
       await handler(
-        { path, query, body, request: limited, caller, ...tools } as unknown as Call<OperationId>,
+        { path, query, body, request: given, caller, ...tools } as unknown as Call<OperationId>,
         this.#service,
       )
     if (operation.long) return await this.#answerByJob(operation, exchange, body as { wait: boolean }, run)
     const value = await run({ signal: request.signal, onProgress: () => {}, onTemporary: async () => {} })
     if (!(value instanceof Response)) return jsonAnswer(value, operation.status)
-    if (request.method !== "HEAD") return await begun(value)
+    if (request.method !== "HEAD") return await begun(value, request.signal)
     await value.body?.cancel()
     return new Response(null, value)
   }

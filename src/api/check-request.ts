@@ -32,21 +32,23 @@ export function checkParameters(
 
 const NOTHING = z.strictObject({})
 
-/** The body where it is JSON; undefined where the operation reads it itself. One that takes none takes `{}` too.
+/** What is in a body of JSON; without one it is `{}`, which an operation that takes none takes too.
  *  @throws PrismError INVALID_JSON, LIMIT_EXCEEDED, INVALID_BODY with each problem */
-export async function checkBody(operation: Operation, request: Request): Promise<unknown> {
-  if (typeof operation.body === "string" || operation.method === "GET") return undefined
-  const shape = operation.body ?? NOTHING
-  const text = await readText(request)
+export async function checkBody(operation: Operation, chunks: AsyncIterable<Uint8Array> | undefined): Promise<unknown> {
+  const shape = operation.body instanceof z.ZodType ? operation.body : NOTHING
+  const text = chunks === undefined ? "" : await textOf(chunks)
   const value = text.trim() === "" ? {} : parseJson(text, { code: "INVALID_JSON", place: "the body" })
   return checked(shape, value, "INVALID_BODY", "the body")
 }
 
 /** A whole body of text. @throws PrismError LIMIT_EXCEEDED, INVALID_JSON where it is no UTF-8 */
 export async function readText(request: Request): Promise<string> {
-  if (request.body === null) return ""
+  return request.body === null ? "" : await textOf(chunksOf(request.body as ReadableStream<Uint8Array>))
+}
+
+async function textOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
   const parts: Uint8Array[] = []
-  for await (const chunk of chunksOf(request.body as ReadableStream<Uint8Array>)) parts.push(chunk)
+  for await (const chunk of chunks) parts.push(chunk)
   const text = tryDecodeUtf8(concatBytes(parts))
   if (text === undefined) throw new PrismError("INVALID_JSON", "the body is not UTF-8")
   return text

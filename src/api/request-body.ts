@@ -1,5 +1,6 @@
 // The body of a request within the server's limits: its type, its length, and how long the client takes for it.
 import { PrismError } from "../base/errors.ts"
+import { streamOf } from "../base/streams.ts"
 import type { ApiClock } from "./clock.ts"
 import type { Limits } from "./config.ts"
 import type { Operation, RawBody } from "./contract.ts"
@@ -20,20 +21,24 @@ export function isJsonLines(request: Request): boolean {
   return JSON_LINES_TYPES.includes(mediaTypeOf(request) ?? "")
 }
 
-/** The same request with a body that keeps to the limits: reading it rejects with LIMIT_EXCEEDED, REQUEST_TIMEOUT,
- *  UNSUPPORTED_MEDIA_TYPE (where it was not declared at all), or INTERRUPTED where the client goes.
+/** The body as it comes: reading it rejects with LIMIT_EXCEEDED, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE (where it was not
+ *  declared at all), or INTERRUPTED where the client goes.
  *  @throws PrismError UNSUPPORTED_MEDIA_TYPE, LIMIT_EXCEEDED for what the headers say already */
-export function limitBody(operation: Operation, request: Request, limits: Limits, clock: ApiClock): Request {
-  if (request.method === "GET" || request.method === "HEAD") return request
+export function limitBody(
+  operation: Operation,
+  request: Request,
+  limits: Limits,
+  clock: ApiClock,
+): AsyncIterable<Uint8Array> | undefined {
+  if (request.method === "GET" || request.method === "HEAD") return undefined
   const allowed = typeof operation.body === "string" ? RAW_BODY_TYPES[operation.body] : JSON_TYPES
   const mediaType = mediaTypeOf(request)
   if (mediaType !== undefined && !allowed.includes(mediaType)) throw unsupported(allowed)
   const declaredBytes = Number(request.headers.get("content-length") ?? 0)
   const isStreamed = operation.body === "archive" || isJsonLines(request)
   if (!isStreamed && declaredBytes > limits.bodyBytes) throw tooLarge(limits)
-  if (request.body === null) return request
-  const { url, method, headers, signal } = request
-  const body = limited(request.body as ReadableStream<Uint8Array>, {
+  if (request.body === null) return undefined
+  return limited(request.body as ReadableStream<Uint8Array>, {
     // A body without a type is none, as curl sends with -X POST.
     bytesMax: mediaType === undefined ? 0 : isStreamed ? Number.POSITIVE_INFINITY : limits.bodyBytes,
     tooMany: () => (mediaType === undefined ? unsupported(allowed) : tooLarge(limits)),
@@ -41,7 +46,12 @@ export function limitBody(operation: Operation, request: Request, limits: Limits
     totalMs: isStreamed ? undefined : limits.requestSecs * 1000,
     clock,
   })
-  return new Request(url, { method, headers, body, signal, duplex: "half" } as RequestInit)
+}
+
+/** The same request with this body, for a handler that reads it itself. */
+export function withBody(request: Request, body: AsyncIterable<Uint8Array>): Request {
+  const { url, method, headers, signal } = request
+  return new Request(url, { method, headers, body: streamOf(body), signal, duplex: "half" } as RequestInit)
 }
 
 function mediaTypeOf(request: Request): string | undefined {
@@ -49,7 +59,7 @@ function mediaTypeOf(request: Request): string | undefined {
   return header === null ? undefined : (header.split(";")[0] as string).trim().toLowerCase()
 }
 
-function limited(
+async function* limited(
   source: ReadableStream<Uint8Array>,
   options: {
     readonly bytesMax: number
@@ -59,7 +69,7 @@ function limited(
     readonly totalMs: number | undefined
     readonly clock: ApiClock
   },
-): ReadableStream<Uint8Array> {
+): AsyncGenerator<Uint8Array> {
   const { bytesMax, tooMany, idleMs, clock } = options
   const reader = source.getReader()
   let bytes = 0
@@ -85,25 +95,18 @@ function limited(
         },
       )
     })
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const { done, value } = await read()
-          if (done) return controller.close()
-          bytes += value.length
-          if (bytes > bytesMax) throw tooMany()
-          controller.enqueue(value)
-        } catch (error) {
-          // Not awaited: a client that sends nothing need not let go either.
-          void reader.cancel(error).catch(() => {})
-          throw error
-        }
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  )
+  try {
+    for (;;) {
+      const { done, value } = await read()
+      if (done) return
+      bytes += value.length
+      if (bytes > bytesMax) throw tooMany()
+      yield value
+    }
+  } finally {
+    // Not awaited: a client that sends nothing need not let go either.
+    void reader.cancel().catch(() => {})
+  }
 }
 
 function tooSlow(): PrismError {

@@ -255,7 +255,10 @@ class Thread {
 /** Bytes of the largest index that a task had in memory, about. */
 function largestIndex({ kind, request }: Task, result: unknown): number {
   const entries = kind === "verify" ? request.entries : [result as SegmentEntry | undefined]
-  const sizes = entries.flatMap((entry) => (entry ? [entry.files.text.length, entry.files.vector?.length ?? 0] : []))
+  const sizes = entries.flatMap((entry) => {
+    const { text, vector, graph } = entry?.files ?? {}
+    return [text, vector, graph].map((file) => file?.length ?? 0)
+  })
   return Math.max(0, ...sizes)
 }
 

@@ -1,475 +1,303 @@
-// The graph of a collection: what is written is what is read, whatever became of the segments meanwhile.
 import { describe, expect, test } from "vitest"
-import type { Collection } from "../../src/collection/collection.ts"
-import type { EdgeInput, NodeInput } from "../../src/collection/graph-record.ts"
-import { Prism } from "../../src/collection/prism.ts"
-import { FaultyStorage } from "../support/faulty-storage.ts"
-import { GraphTwin, type TwinEdge } from "../support/graph-twin.ts"
-import { LastingStorage } from "../support/lasting-storage.ts"
+import { Engine } from "../../src/engine/engine.ts"
+import { Graph } from "../../src/engine/graph.ts"
+import type { GraphEdge } from "../../src/engine/graph-edge.ts"
+import { compareUtf8, NaiveGraph } from "../support/naive-graph.ts"
 import { Random } from "../support/random.ts"
-import { refusal, refusalCode } from "../support/refusal.ts"
-import { runtime } from "../support/runtime.ts"
-import { collectSink, lines, streamOf } from "../support/streams.ts"
 
-const SCHEMA = {
-  backends: {
-    text: { fields: [{ name: "title", type: "text" }] },
-    graph: {
-      edges: [
-        { edge_type: "cites", to_field: "cites" },
-        { edge_type: "wrote", from_field: "authors", to_field: "id" },
-      ],
-    },
-  },
-} as const
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+const edge = (from: string, to: string, edgeType = "is", weight = 1): GraphEdge => ({ from, to, edgeType, weight })
 
-async function openSmall(): Promise<{ prism: Prism; collection: Collection }> {
-  const prism = await Prism.openStorage(new LastingStorage(), runtime)
-  const collection = (await prism.createCollection("c", SCHEMA)) as unknown as Collection
-  return { prism, collection }
+// Ids whose UTF-8 order is not that of UTF-16, with a common prefix of more than eight bytes, one empty, one long.
+const IDS = [
+  ...Array.from({ length: 30 }, (_, i) => `document-number-${i}`),
+  "",
+  "\u{1f600}",
+  "\uffee",
+  "é",
+  "\0",
+  "x".repeat(40_000),
+]
+const TYPES = ["is", "has", "\u{1f600}", "\uffee", "is part of"]
+const DIRECTIONS = ["out", "in", "both"] as const
+
+/** What a graph says, against the definition. */
+function expectSame(graph: Graph, naive: NaiveGraph, random: Random): void {
+  const stats = graph.stats()
+  const explicit = naive.edges.filter(({ owner }) => owner === undefined).length
+  const degree = (id: string) => naive.at(id, "out").length + naive.at(id, "in").length
+  const there = IDS.filter((id) => naive.has(id))
+  expect(stats).toEqual({
+    nodeCount: there.length,
+    recordCount: naive.records.size,
+    edgeCount: naive.edges.length,
+    explicitEdgeCount: explicit,
+    derivedEdgeCount: naive.edges.length - explicit,
+    edgeTypes: [...new Set(naive.edges.map(({ edgeType }) => edgeType))].sort().map((edgeType) => ({
+      edgeType,
+      count: naive.edges.filter((one) => one.edgeType === edgeType).length,
+    })),
+    maxDegree: Math.max(0, ...there.map(degree)),
+    meanDegree: there.length === 0 ? 0 : (2 * naive.edges.length) / there.length,
+    memoryBytes: graph.memoryBytes,
+  })
+  for (const id of IDS) {
+    expect(graph.has(id)).toBe(naive.has(id))
+    const record = graph.node(id)
+    expect(record && decoder.decode(record)).toBe(naive.records.get(id))
+  }
+  const some = () => IDS[random.below(IDS.length)] as string
+  for (let i = 0; i < 6; i++) {
+    const direction = DIRECTIONS[random.below(3)] as "out" | "in" | "both"
+    const edgeTypes = random.below(2) ? TYPES.filter(() => random.below(2)) : undefined
+    const [id, other] = [some(), some()]
+    const explicitOnly = random.below(2) === 1
+    const edges = naive.at(id, direction, edgeTypes, explicitOnly)
+    expect(graph.edges(id, { direction, edgeTypes, explicitOnly })).toEqual({ edges, total: edges.length })
+    const [offset, limit] = [random.below(5), random.below(5)]
+    expect(graph.edges(id, { direction, edgeTypes, explicitOnly, offset, limit })).toEqual({
+      edges: edges.slice(offset, offset + limit),
+      total: edges.length,
+    })
+    const starts = [id, other, some()].slice(random.below(3))
+    const maxDepth = random.below(5)
+    const visits = naive.bfs(starts, direction, maxDepth, edgeTypes)
+    expect(graph.bfs(starts, { direction, edgeTypes, maxDepth })).toEqual(visits)
+    expect(graph.bfs(starts, { direction, edgeTypes, maxDepth, limit })).toEqual(visits.slice(0, limit))
+    const path = graph.shortestPath(id, other, { direction, edgeTypes })
+    const distance = naive.distance(id, other, direction, edgeTypes)
+    expect(path && { weight: path.weight, length: path.length }).toEqual(distance)
+    if (path) expectPath(naive, path, { start: id, target: other, direction, edgeTypes })
+  }
 }
 
-const TINY = { ramDocuments: 6, ramBytes: 400, mergeFactor: 2 }
-
-test.each([
-  { seed: 1, tuning: {} },
-  { seed: 2, tuning: TINY },
-  { seed: 3, tuning: TINY },
-  { seed: 4, tuning: { ...TINY, mergeFactor: 3 } },
-])("random operations leave what plain maps hold (seed $seed, $tuning)", async ({ seed, tuning }) => {
-  const random = new Random(seed)
-  const int = (bound: number) => random.below(bound)
-  let storage = new FaultyStorage()
-  let prism = await Prism.openStorage(storage, runtime, { tuning })
-  let collection = (await prism.createCollection("c", SCHEMA)) as unknown as Collection
-  const twin = new GraphTwin()
-  const IDS = Array.from({ length: 18 }, (_, place) => (place % 5 === 0 ? `${place}🦉` : `n${place}\uffee`))
-  const TYPES = ["cites", "wrote", "likes"]
-  const anId = () => IDS[int(IDS.length)] as string
-  const aType = () => TYPES[int(TYPES.length)] as string
-  const someIds = () => Array.from({ length: int(4) }, anId)
-  const reopen = async () => {
-    storage = storage.process()
-    prism = await Prism.openStorage(storage, runtime, { tuning })
-    collection = await prism.collection("c")
+/** The path goes along edges, and weighs what it says. */
+function expectPath(
+  naive: NaiveGraph,
+  { path, length, weight }: { path: string[]; length: number; weight: number },
+  asked: {
+    start: string
+    target: string
+    direction: "out" | "in" | "both"
+    edgeTypes: readonly string[] | undefined
+  },
+): void {
+  expect([path[0], path.at(-1), path.length]).toEqual([asked.start, asked.target, length + 1])
+  let sum = 0
+  for (let i = 1; i < path.length; i++) {
+    const between = naive
+      .at(path[i - 1] as string, asked.direction, asked.edgeTypes)
+      .filter(({ from, to }) => (from === path[i - 1] ? to : from) === path[i])
+    sum += Math.min(...between.map((one) => one.weight))
   }
-  const putDocument = async () => {
-    const id = anId()
-    const cites = int(3) === 0 ? anId() : someIds()
-    const authors = int(4) === 0 ? undefined : someIds()
-    await collection.add({ id, fields: { title: `title ${int(9)}`, cites, ...(authors && { authors }) } })
-    twin.setDocument(id, [
-      ...[cites].flat().map((to): TwinEdge => ({ from: id, to, edge_type: "cites", weight: 1 })),
-      ...(authors ?? []).map((from): TwinEdge => ({ from, to: id, edge_type: "wrote", weight: 1 })),
-    ])
-  }
-  const steps: Record<string, () => Promise<unknown>> = {
-    putDocument,
-    async deleteDocument() {
-      const id = anId()
-      await collection.delete(id)
-      twin.deleteDocument(id)
-    },
-    async addNodes() {
-      const nodes = Array.from({ length: 1 + int(4) }, (_, place): NodeInput => {
-        return {
-          id: anId(),
-          node_type: aType(),
-          ...(int(2) === 0 ? {} : { title: `t${place}`, payload: { n: [place] } }),
-        }
-      })
-      expect(await collection.graph.addNodes(nodes)).toEqual({ added: nodes.length })
-      for (const { id, ...rest } of nodes) twin.nodes.set(id, rest)
-    },
-    async addEdges() {
-      const edges = Array.from({ length: 1 + int(6) }, (): EdgeInput & { weight: number } => {
-        return { from: anId(), to: anId(), edge_type: aType(), weight: int(5) / 2 }
-      })
-      expect(await collection.graph.addEdges(edges)).toEqual({ added: edges.length })
-      for (const edge of edges) twin.putEdge(edge)
-    },
-    async deleteEdges() {
-      const known = twin.explicit
-      const edges = Array.from({ length: 2 }, () => {
-        const found = known[int(known.length)] ?? { from: anId(), to: anId(), edge_type: aType() }
-        const { from, to, edge_type } = int(3) > 0 ? found : { from: anId(), to: anId(), edge_type: aType() }
-        return { from, to, edge_type }
-      })
-      const there = edges.map((edge) => twin.deleteEdge(edge)).filter(Boolean).length
-      expect(await collection.graph.deleteEdges(edges)).toEqual({ deleted: there })
-    },
-    async deleteNode() {
-      const id = anId()
-      expect(await collection.graph.deleteNode(id)).toEqual(twin.deleteNode(id))
-    },
-    async together() {
-      // Without waiting in between: the deletion sees the edges before it, and not those behind it.
-      const [id, other] = [anId(), anId()]
-      const edge = { from: id, to: other, edge_type: "likes", weight: 2 }
-      const done = [
-        collection.graph.addEdges(edge),
-        collection.graph.addNodes({ id, title: "gone" }),
-        collection.graph.deleteNode(id),
-        collection.graph.addEdges({ ...edge, edge_type: "cites" }),
-        putDocument(),
-      ]
-      await Promise.all(done)
-      twin.putEdge(edge)
-      twin.deleteNode(id)
-      twin.putEdge({ ...edge, edge_type: "cites" })
-    },
-    checkpoint: async () => await collection.checkpoint(),
-    optimize: async () => await collection.optimize(),
-    verify: async () => await collection.verify(),
-    async reopen() {
-      await prism.close()
-      await reopen()
-    },
-    async abandon() {
-      storage.kill()
-      await reopen()
-    },
-    async readBeside() {
-      const reader = await Prism.openStorage(storage.process(), runtime, { readOnly: true })
-      const beside = await reader.collection("c")
-      await compare(beside)
-      await reader.close()
-    },
-    async replace() {
-      const format = int(2) === 0 ? "portable" : "snapshot"
-      const mode = int(2) === 0 ? "merge" : "replace"
-      const sink = collectSink()
-      await collection.export(sink.stream, { format })
-      await prism.restore(streamOf(sink.bytes()), { mode })
-      collection = await prism.collection("c")
-    },
-  }
-  const often = ["putDocument", "putDocument", "deleteDocument", "addNodes", "addEdges", "addEdges", "deleteEdges"]
-  const names = [...often, ...often, ...Object.keys(steps)]
-  for (let step = 0; step < 150; step++) {
-    const name = names[int(names.length)] as string
-    await steps[name]?.()
-    await compare(collection).catch((error: unknown) => {
-      throw new Error(`after step ${step}, ${name}`, { cause: error })
-    })
-  }
-  await collection.optimize()
-  const { segments } = await collection.stats()
-  expect(segments.length).toBeLessThanOrEqual(1)
-  await compare(collection)
-  await prism.close()
+  expect(sum).toBe(weight)
+}
 
-  async function compare(found: Collection): Promise<void> {
-    const { graph } = found
-    const id = anId()
-    expect(await graph.node(id)).toEqual(twin.nodes.has(id) ? { id, ...twin.nodes.get(id) } : undefined)
-    const stats = await graph.stats()
-    expect(stats).toMatchObject({
-      record_count: twin.nodes.size,
-      edge_count: twin.edges.length,
-      explicit_edge_count: twin.explicit.length,
-    })
-    const direction = (["out", "in", "both"] as const)[int(3)] as "out"
-    const types = int(2) === 0 ? undefined : [aType(), aType()]
-    if (!twin.has(id)) {
-      expect(await refusalCode(graph.edges(id))).toBe("NODE_NOT_FOUND")
-      expect(await refusalCode(graph.bfs({ start: id, max_depth: 1 }))).toBe("NODE_NOT_FOUND")
-    } else {
-      const { edges, total } = await graph.edges(id, { direction, edge_type: types })
-      const expected = twin.edgesAt(id, direction, types)
-      expect(total).toBe(expected.length)
-      const sorted = (list: readonly TwinEdge[]) =>
-        list.map((edge) => JSON.stringify(edge, ["from", "to", "edge_type", "weight"])).sort()
-      expect(sorted(edges)).toEqual(sorted(expected))
+/** One random change of both. */
+function change(graph: Graph, naive: NaiveGraph, random: Random): void {
+  const some = () => IDS[random.below(random.below(2) ? IDS.length : 6)] as string
+  const one = () => edge(some(), some(), TYPES[random.below(TYPES.length)], random.below(4) / 2)
+  switch (random.below(9)) {
+    case 0: {
+      const [id, record] = [some(), "r".repeat(random.below(100) ** 2)]
+      graph.putNode(id, encoder.encode(record))
+      naive.records.set(id, record)
+      break
+    }
+    case 1: {
+      const id = some()
+      expect(graph.removeNode(id)).toBe(naive.removeNode(id))
+      break
+    }
+    case 2:
+    case 3: {
+      const { from, edgeType, to } = naive.edges[random.below(naive.edges.length)] ?? one()
+      expect(graph.removeEdge(from, edgeType, to)).toBe(naive.removeEdge(from, edgeType, to))
+      break
+    }
+    case 4: {
+      const [id, edges] = [some(), Array.from({ length: random.below(6) }, one)]
+      graph.setDocumentEdges(id, edges)
+      naive.setDocumentEdges(id, edges)
+      break
+    }
+    case 5: {
+      const id = some()
+      graph.removeDocumentEdges(id)
+      naive.setDocumentEdges(id, [])
+      break
+    }
+    default: {
+      const put = one()
+      graph.putEdge(put)
+      naive.putEdge(put)
+    }
+  }
+}
 
-      const maxDepth = int(5)
-      const reached = await graph.bfs({ start: id, max_depth: maxDepth, edge_type: types })
-      expect(new Map(reached.nodes.map((node) => [node.id, node.depth]))).toEqual(twin.distances([id], maxDepth, types))
+describe("a graph", () => {
+  test.each([1, 2, 3])(
+    "answers as its definition does after any changes, and gives its memory back (seed %i)",
+    (seed) => {
+      const random = new Random(seed)
+      const engine = new Engine()
+      const graph = Graph.create(engine)
+      const naive = new NaiveGraph()
+      for (let round = 0; round < 60; round++) {
+        for (let changes = random.below(12); changes > 0; changes--) change(graph, naive, random)
+        expectSame(graph, naive, random)
+      }
+      for (const id of IDS) {
+        graph.removeNode(id)
+        graph.removeDocumentEdges(id)
+      }
+      expect(graph.stats()).toMatchObject({ nodeCount: 0, recordCount: 0, edgeCount: 0, edgeTypes: [] })
+      graph.close()
+      expect(engine.memoryInUse).toBe(0)
+    },
+  )
 
-      const target = anId()
-      if (!twin.has(target)) return
-      const way = await graph.shortestPath({ start: id, target, edge_types: types })
-      expect(way.weight ?? undefined).toBe(twin.leastWeight(id, target, types))
-      if (way.path) {
-        expect([way.path[0], way.path.at(-1), way.length]).toEqual([id, target, way.path.length - 1])
-        const steps = way.path.slice(1).map((to, place) => {
-          const between = twin.edgesAt(way.path?.[place] as string, "out", types).filter((edge) => edge.to === to)
-          return Math.min(...between.map(({ weight }) => weight))
-        })
-        expect(steps.reduce((sum, weight) => sum + weight, 0)).toBe(way.weight)
+  test("says the same in the same order, however it came about", () => {
+    const random = new Random(7)
+    const ids = Array.from({ length: 40 }, (_, i) => `node ${i}`)
+    const edges: GraphEdge[] = []
+    for (const from of ids)
+      for (const to of ids)
+        if (random.below(8) === 0) edges.push(edge(from, to, TYPES[random.below(3)], random.below(3)))
+    const shuffled = edges.map((one) => ({ one, key: random.unit() })).sort((a, b) => a.key - b.key)
+    const engine = new Engine()
+    using first = Graph.create(engine)
+    for (const one of edges) first.putEdge(one)
+    using second = Graph.create(engine)
+    for (const { one } of shuffled) {
+      second.putEdge(edge("gone", one.to, "gone"))
+      second.putEdge({ ...one, weight: 9 })
+      if (random.below(3) === 0) second.bfs([one.from], { maxDepth: 3 })
+    }
+    second.removeNode("gone")
+    for (const { one } of shuffled.toReversed()) second.putEdge(one)
+    for (const id of ids) {
+      for (const direction of DIRECTIONS) {
+        expect(second.edges(id, { direction })).toEqual(first.edges(id, { direction }))
+        expect(second.bfs([id], { direction, maxDepth: 9 })).toEqual(first.bfs([id], { direction, maxDepth: 9 }))
+        for (const other of ids)
+          expect(second.shortestPath(id, other, { direction })).toEqual(first.shortestPath(id, other, { direction }))
       }
     }
-    const sink = collectSink()
-    await found.export(sink.stream)
-    expect(lines(sink.bytes()).slice(1 + twin.documentIds.length)).toEqual(twin.lines())
-  }
-})
-
-describe("nodes and edges", () => {
-  test("come back as they were given, and only what is bad is refused", async () => {
-    const { prism, collection } = await openSmall()
-    const { graph } = collection
-    const payload = { deep: [1, { x: null }], big: 2n ** 70n, minus: -0 }
-    await graph.addNodes({ id: "a", node_type: "person", title: "Ada", payload })
-    const found = await graph.node("a")
-    expect(found).toEqual({ id: "a", node_type: "person", title: "Ada", payload })
-    expect(Object.is((found as { payload: typeof payload }).payload.minus, -0)).toBe(true)
-    expect(await graph.node("b")).toBe(undefined)
-    await graph.addNodes({ id: "a" })
-    expect(await graph.node("a")).toEqual({ id: "a" })
-
-    const error = await refusal(
-      graph.addEdges([
-        { from: "a", to: "b", edge_type: "knows" },
-        { from: "a", to: "b", edge_type: "owes", weight: -0.5 },
-        { from: "a", to: "c", edge_type: "owes", weight: Number.POSITIVE_INFINITY },
-        { from: "a", to: "d", edge_type: "" },
-        { from: "a", to: "x".repeat(513), edge_type: "knows" },
-        { from: "a", to: "\ud800", edge_type: "knows" },
-        { from: "a", to: "e", edge_type: "knows", wieght: 2 } as EdgeInput,
-        { from: "a", to: 5 as unknown as string, edge_type: "knows" },
-        7 as unknown as EdgeInput,
-        { from: "a", to: "b", edge_type: "t".repeat(512), weight: 0 },
-      ]),
-    )
-    expect([error.code, error.hint]).toEqual(["INVALID_REQUEST", expect.stringContaining("the other 2 are added")])
-    expect(error.problems.map(({ place, code }) => [place, code])).toEqual([
-      ['edge "a" -owes-> "b"', "INVALID_REQUEST"],
-      ['edge "a" -owes-> "c"', "INVALID_REQUEST"],
-      ["edge 3", "INVALID_REQUEST"],
-      ["edge 4", "LIMIT_EXCEEDED"],
-      ["edge 5", "INVALID_REQUEST"],
-      ['edge "a" -knows-> "e"', "INVALID_REQUEST"],
-      ["edge 7", "INVALID_REQUEST"],
-      ["edge 8", "INVALID_REQUEST"],
-    ])
-    expect(error.problems[0]?.message).toContain("not negative, found -0.5")
-    expect((await graph.edges("a")).total).toBe(2)
-
-    const bad = await refusal(
-      graph.addNodes([
-        { id: "n", payload: Number.NaN },
-        { id: "m", title: 3 as unknown as string },
-        { id: "k", payload: Array.from({ length: 70 }).reduce((inner: unknown) => [inner], 1) },
-        { id: "l".repeat(513) },
-        { id: "j", nodetype: "x" } as NodeInput,
-        { id: "i", payload: "x".repeat(16 * 1024 * 1024) },
-        { id: "good" },
-      ]),
-    )
-    expect(bad.problems.map(({ place, code }) => [place, code])).toEqual([
-      ['node "n"', "INVALID_REQUEST"],
-      ['node "m"', "INVALID_REQUEST"],
-      ['node "k"', "INVALID_REQUEST"],
-      ["node 3", "LIMIT_EXCEEDED"],
-      ['node "j"', "INVALID_REQUEST"],
-      ['node "i"', "LIMIT_EXCEEDED"],
-    ])
-    expect(await graph.node("good")).toEqual({ id: "good" })
-    await prism.close()
   })
 
-  test("are asked for within bounds", async () => {
-    const { prism, collection } = await openSmall()
-    const { graph } = collection
-    await graph.addEdges({ from: "a", to: "b", edge_type: "t" })
-    for (const call of [
-      graph.edges("a", { direction: "up" as "out" }),
-      graph.edges("a", { limit: 10_001 }),
-      graph.edges("a", { offset: -1 }),
-      graph.edges("a", { edge_type: [] }),
-      graph.edges("a", { edgetype: "t" } as object),
-      graph.bfs({ start: "a" } as { start: string; max_depth: number }),
-      graph.bfs({ start: "a", max_depth: 1.5 }),
-      graph.bfs({ start: "a", max_depth: 1, limit: 0 }),
-      graph.bfs({ start: 1 as unknown as string, max_depth: 1 }),
-      graph.shortestPath({ start: "a", target: null as unknown as string }),
-      graph.deleteEdges([{ from: "a", to: "b", edge_type: "t" }, {} as EdgeInput]),
-      collection.search({ expand: { depth: 0 } }),
-      collection.search({ expand: { depth: 1, limit: 1001 } }),
-      collection.search({ expand: { depth: 1, edge_type: 3 as unknown as string } }),
-      collection.search({ expand: [] as unknown as { depth: number } }),
-    ]) {
-      expect((await refusal(call)).code).toBe("INVALID_REQUEST")
-    }
-    expect((await graph.edges("a")).total).toBe(1)
-    for (const id of ["a", "b"]) {
-      expect(await refusalCode(graph.shortestPath({ start: id, target: "nowhere" }))).toBe("NODE_NOT_FOUND")
-      expect(await refusalCode(graph.shortestPath({ start: "nowhere", target: id }))).toBe("NODE_NOT_FOUND")
-    }
-    expect(await graph.shortestPath({ start: "b", target: "a" })).toEqual({ path: null, length: null, weight: null })
-    await prism.close()
+  test("of nothing has no nodes, no edges and no paths", () => {
+    using graph = Graph.create(new Engine())
+    expect(graph.stats()).toMatchObject({ nodeCount: 0, edgeCount: 0, edgeTypes: [], maxDegree: 0, meanDegree: 0 })
+    expect(graph.edges("a", { direction: "both" })).toEqual({ edges: [], total: 0 })
+    expect(graph.bfs(["a"], { maxDepth: 3 })).toEqual([])
+    expect(graph.bfs([], { maxDepth: 3 })).toEqual([])
+    expect(graph.shortestPath("a", "a")).toBeNull()
+    expect([graph.has("a"), graph.node("a"), graph.removeNode("a"), graph.removeEdge("a", "b", "c")]).toEqual([
+      false,
+      undefined,
+      false,
+      false,
+    ])
   })
 
-  test("of a cycle of 10,000 edges are walked to their end", async () => {
-    const { prism, collection } = await openSmall()
-    const { graph } = collection
+  test("gives weights back bit for bit, and refuses those that no path can have", () => {
+    using graph = Graph.create(new Engine())
+    for (const weight of [0, 5e-324, 0.1, 1 / 3, 2 ** 53 + 2, 1.7976931348623157e308]) {
+      graph.putEdge(edge("a", "b", "is", weight))
+      expect(graph.edges("a", { direction: "out" }).edges).toEqual([edge("a", "b", "is", weight)])
+      expect(graph.shortestPath("a", "b")).toEqual({ path: ["a", "b"], length: 1, weight })
+    }
+    for (const weight of [-1, -5e-324, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(() => graph.putEdge(edge("a", "b", "is", weight))).toThrow("Bug in Prism")
+      expect(() => graph.setDocumentEdges("d", [edge("a", "c", "is", weight)])).toThrow("Bug in Prism")
+    }
+    expect(graph.stats().edgeCount).toBe(1)
+  })
+
+  test("prefers the lighter way, of equally heavy ones the shorter", () => {
+    using graph = Graph.create(new Engine())
+    for (const [from, to, weight] of [
+      ["a", "b", 1],
+      ["b", "d", 1],
+      ["a", "d", 3],
+      ["a", "c", 0.5],
+      ["c", "e", 0.5],
+      ["e", "d", 1],
+      ["d", "d", 0],
+      ["d", "f", 0],
+    ] as const)
+      graph.putEdge(edge(from, to, "is", weight))
+    expect(graph.shortestPath("a", "d")).toEqual({ path: ["a", "b", "d"], length: 2, weight: 2 })
+    expect(graph.shortestPath("a", "f")).toEqual({ path: ["a", "b", "d", "f"], length: 3, weight: 2 })
+    expect(graph.shortestPath("f", "a")).toBeNull()
+    expect(graph.shortestPath("f", "a", { direction: "in" })?.weight).toBe(2)
+    expect(graph.shortestPath("f", "f")).toEqual({ path: ["f"], length: 0, weight: 0 })
+    expect(graph.shortestPath("a", "d", { edgeTypes: [] })).toBeNull()
+    expect(graph.shortestPath("a", "d", { edgeTypes: ["has", "is"] })?.length).toBe(2)
+    expect(graph.shortestPath("a", "d", { edgeTypes: ["has"] })).toBeNull()
+  })
+
+  test("walks round a cycle of 10,000 edges once", () => {
+    using graph = Graph.create(new Engine())
     const count = 10_000
-    const next = (place: number) => `n${place % count}`
-    await graph.addEdges(
-      Array.from({ length: count }, (_, place) => ({ from: next(place), to: next(place + 1), edge_type: "next" })),
-    )
-    const all = await graph.bfs({ start: "n0", max_depth: 100_000 })
-    expect([all.count, all.truncated, all.nodes.at(-1)]).toEqual([count, false, { id: "n9999", depth: 9999 }])
-    const some = await graph.bfs({ start: "n0", max_depth: 100_000, limit: 10 })
-    expect([some.count, some.truncated]).toEqual([10, true])
-    expect(await graph.shortestPath({ start: "n5", target: "n4" })).toMatchObject({ length: 9999, weight: 9999 })
-    await prism.close()
+    const name = (i: number) => `node ${i % count}`
+    for (let i = 0; i < count; i++) graph.putEdge(edge(name(i), name(i + 1)))
+    const visits = graph.bfs([name(0)], { maxDepth: 2 ** 32 })
+    expect(visits).toEqual(Array.from({ length: count }, (_, i) => ({ id: name(i), depth: i, start: 0 })))
+    expect(graph.shortestPath(name(0), name(count - 1))?.length).toBe(count - 1)
+    expect(graph.shortestPath(name(0), name(count - 1), { direction: "both" })?.length).toBe(1)
+    expect(graph.bfs([name(0), name(5000)], { maxDepth: 1, direction: "both" }).map(({ start }) => start)).toEqual([
+      0, 1, 0, 0, 1, 1,
+    ])
   })
 
-  test("are refused where the collection has no graph, with what to do", async () => {
-    const prism = await Prism.openStorage(new LastingStorage(), runtime)
-    const collection = await prism.createCollection("c", {
-      backends: { text: { fields: [{ name: "t", type: "text" }] } },
-    })
-    expect(() => collection.graph).toThrow(expect.objectContaining({ code: "INVALID_REQUEST" }))
-    const error = await refusal(collection.search({ expand: { depth: 1 } }))
-    expect([error.code, error.hint]).toEqual(["INVALID_REQUEST", expect.stringContaining("backends.graph")])
-    await prism.close()
+  test("keeps a hub of 100,000 edges in order while they come and go", () => {
+    const engine = new Engine()
+    const graph = Graph.create(engine)
+    const random = new Random(11)
+    const ids = Array.from({ length: 100_000 }, (_, i) => `leaf ${random.bits().toString(36)} ${i}`)
+    for (const id of ids) graph.putEdge(edge(id, "hub"))
+    const sorted = ids.toSorted((a, b) => (a < b ? -1 : 1))
+    const first = () => graph.edges("hub", { direction: "in", limit: 1 })
+    expect(graph.bfs(["hub"], { direction: "in", maxDepth: 1 }).map(({ id }) => id)).toEqual(["hub", ...sorted])
+    for (let i = 0; i < 50; i++) {
+      expect(first()).toEqual({ edges: [edge(sorted[i] as string, "hub")], total: 100_000 - i })
+      graph.removeEdge(sorted[i] as string, "is", "hub")
+    }
+    const before = graph.memoryBytes
+    for (const id of sorted.slice(50)) graph.removeEdge(id, "is", "hub")
+    expect(graph.has("hub")).toBe(false)
+    for (const id of ids) graph.putEdge(edge(id, "hub"))
+    expect(graph.memoryBytes).toBeLessThan(before * 1.1)
+    expect(first().total).toBe(100_000)
+    expect(graph.removeNode("hub")).toBe(false)
+    expect(graph.stats().nodeCount).toBe(0)
+    graph.close()
+    expect(engine.memoryInUse).toBe(0)
   })
 
-  test("need neither text nor documents", async () => {
-    const storage = new LastingStorage()
-    let prism = await Prism.openStorage(storage, runtime)
-    let { graph } = await prism.createCollection("c", { backends: { graph: {} } })
-    await graph.addNodes({ id: "a" })
-    await graph.addEdges({ from: "a", to: "b", edge_type: "t", weight: 3 })
-    await (await prism.collection("c")).checkpoint()
-    const stats = await (await prism.collection("c")).stats()
-    expect(stats).toMatchObject({ document_count: 0, segment_count: 1, backends: { text: false, graph: true } })
-    await (await prism.collection("c")).verify()
-    await prism.close()
-    prism = await Prism.openStorage(storage, runtime)
-    graph = (await prism.collection("c")).graph
-    expect((await graph.edges("b")).edges).toEqual([{ from: "a", to: "b", edge_type: "t", weight: 3 }])
-    // What is deleted leaves nothing once it is merged.
-    expect(await graph.deleteNode("a")).toEqual({ deleted: true, edges_deleted: 1 })
-    await (await prism.collection("c")).optimize()
-    expect((await (await prism.collection("c")).stats()).segment_count).toBe(0)
-    await prism.close()
-  })
-
-  test("count against the quota of size, not of documents", async () => {
-    const prism = await Prism.openStorage(new LastingStorage(), runtime)
-    const schema = { backends: { graph: {} }, quota: { max_documents: 0, max_size_mb: 0.1 } } as const
-    const { graph } = await prism.createCollection("c", schema)
-    await graph.addNodes({ id: "a", payload: "x".repeat(50_000) })
-    const error = await refusal(graph.addNodes([{ id: "b", payload: "x".repeat(60_000) }]))
-    expect([error.code, error.place]).toEqual(["QUOTA_EXCEEDED", 'node "b"'])
-    expect(await graph.deleteNode("a")).toEqual({ deleted: true, edges_deleted: 0 })
-    await prism.close()
+  test("does not grow when the same documents come again and again", () => {
+    using graph = Graph.create(new Engine())
+    const round = (edgeType: string) => {
+      for (let i = 0; i < 200; i++) {
+        graph.setDocumentEdges(
+          `document ${i}`,
+          [1, 2, 3].map((step) => edge(`document ${i}`, `document ${(i + step) % 200}`, edgeType)),
+        )
+      }
+    }
+    for (let i = 0; i < 20; i++) round(`type ${i}`)
+    const before = graph.memoryBytes
+    for (let i = 0; i < 300; i++) round(`type ${i}`)
+    expect(graph.memoryBytes).toBe(before)
+    expect(graph.stats()).toMatchObject({ edgeCount: 600, edgeTypes: [{ edgeType: "type 299", count: 600 }] })
   })
 })
 
-describe("the edges of documents", () => {
-  test("are drawn from text, numbers and lists, also from nested fields", async () => {
-    const prism = await Prism.openStorage(new LastingStorage(), runtime)
-    const collection = await prism.createCollection("c", {
-      backends: {
-        graph: {
-          edges: [
-            { edge_type: "in", to_field: "place.ids" },
-            { edge_type: "between", from_field: "a", to_field: "b" },
-          ],
-        },
-      },
-    })
-    await collection.add({
-      id: "d",
-      place: [{ ids: "x" }, { ids: [7, 2n ** 60n, null] }, {}],
-      a: ["p", "q", "p"],
-      b: ["r", "s"],
-    })
-    const edgesOf = async (id: string) =>
-      (await collection.graph.edges(id, { direction: "out" })).edges.map(({ edge_type, to }) => `${edge_type} ${to}`)
-    expect(await edgesOf("d")).toEqual(["in 1152921504606846976", "in 7", "in x"])
-    expect(await edgesOf("p")).toEqual(["between r", "between s"])
-    expect(await edgesOf("q")).toEqual(["between r", "between s"])
-    // They go with the document, and only they.
-    await collection.graph.addEdges({ from: "p", to: "r", edge_type: "between", weight: 9 })
-    await collection.add({ id: "d", a: "p", b: 1 })
-    expect(await edgesOf("p")).toEqual(["between 1", "between r"])
-    await collection.delete("d")
-    expect(await edgesOf("p")).toEqual(["between r"])
-    expect(await refusalCode(collection.graph.edges("d"))).toBe("NODE_NOT_FOUND")
-    await prism.close()
-  })
-
-  test("that cannot be drawn refuse the document by itself", async () => {
-    const { prism, collection } = await openSmall()
-    const bad: [unknown, string, RegExp][] = [
-      [{ id: "x" }, "INVALID_DOCUMENT", /field "cites" expects ids for edges "cites", found an object/],
-      [[["x"]], "INVALID_DOCUMENT", /found a list/],
-      [1.5, "INVALID_DOCUMENT", /found 1.5/],
-      [true, "INVALID_DOCUMENT", /found true/],
-      ["x".repeat(513), "INVALID_DOCUMENT", /found the text/],
-    ]
-    for (const [cites, code, message] of bad) {
-      const error = await refusal(
-        collection.add([
-          { id: "bad", fields: { cites } },
-          { id: "good", fields: { cites: "x" } },
-        ]),
-      )
-      expect([error.code, error.problems.length]).toEqual([code, 1])
-      expect(error.problems[0]?.message).toMatch(message)
-    }
-    const many = Array.from({ length: 400 }, (_, place) => place)
-    const schema = { backends: { graph: { edges: [{ edge_type: "t", from_field: "a", to_field: "b" }] } } } as const
-    const crossed = await prism.createCollection("crossed", schema)
-    expect(await refusalCode(crossed.add({ id: "d", a: many, b: many }))).toBe("LIMIT_EXCEEDED")
-    expect(await collection.graph.stats()).toMatchObject({ edge_count: 1, document_edge_count: 1 })
-    await prism.close()
-  })
-})
-
-describe("a search that expands", () => {
-  const add = async (collection: Collection) =>
-    await collection.add([
-      { id: "a", fields: { title: "moon", cites: ["b", "x"] } },
-      { id: "b", fields: { title: "sun", cites: ["c", "a"] } },
-      { id: "c", fields: { title: "star", cites: ["d"] } },
-      { id: "d", fields: { title: "sun and moon" } },
-      { id: "e", fields: { title: "sun" } },
-    ])
-
-  test("goes on from its results along edges, through what is no document", async () => {
-    const { prism, collection } = await openSmall()
-    await add(collection)
-    await collection.checkpoint()
-    await collection.graph.addEdges([
-      { from: "x", to: "e", edge_type: "leads" },
-      { from: "a", to: "c", edge_type: "leads" },
-    ])
-    const search = async (expand: object, request: object = { query: "title:moon", limit: 1 }) => {
-      const { results, expanded } = await collection.search({ ...request, expand: expand as { depth: number } })
-      return [results.map(({ id }) => id), expanded?.map(({ id, depth, via }) => `${id} ${depth} ${via}`)]
-    }
-    expect(await search({ depth: 1 })).toEqual([["a"], ["b 1 a", "c 1 a"]])
-    expect(await search({ depth: 1, edge_type: "cites" })).toEqual([["a"], ["b 1 a"]])
-    expect(await search({ depth: 3, edge_type: "cites" })).toEqual([["a"], ["b 1 a", "c 2 a", "d 3 a"]])
-    expect(await search({ depth: 2, edge_type: ["cites", "leads"] })).toEqual([
-      ["a"],
-      ["b 1 a", "c 1 a", "e 2 a", "d 2 a"],
-    ])
-    expect(await search({ depth: 2, limit: 2 })).toEqual([["a"], ["b 1 a", "c 1 a"]])
-    expect(await search({ depth: 2 }, { query: "nothing" })).toEqual([[], []])
-    // All results are starts, and none of them is listed again.
-    expect(await search({ depth: 1 }, { query: "star sun", limit: 9 })).toEqual([["c", "b", "e", "d"], ["a 1 b"]])
-    const { expanded } = await collection.search({ query: "title:star", expand: { depth: 1 } })
-    expect(expanded).toEqual([{ id: "d", depth: 1, via: "c", fields: { title: "sun and moon" } }])
-    expect(await collection.search({ query: "title:star" })).not.toHaveProperty("expanded")
-    await collection.delete("b")
-    expect(await search({ depth: 9, edge_type: "cites" })).toEqual([["a"], []])
-    await prism.close()
-  })
-
-  test("shows nothing that its filter hides", async () => {
-    const { prism, collection } = await openSmall()
-    await add(collection)
-    const request = { query: "title:moon", filter: "title:moon OR title:star", limit: 1, expand: { depth: 3 } }
-    const { results, expanded } = await collection.search(request)
-    expect([results.map(({ id }) => id), expanded?.map(({ id }) => id)]).toEqual([["a"], ["c", "d"]])
-    await prism.close()
-  })
+test("the order of ids is that of their bytes", () => {
+  using graph = Graph.create(new Engine())
+  for (const id of IDS) graph.putEdge(edge("all", id))
+  expect(graph.edges("all", { direction: "out" }).edges.map(({ to }) => to)).toEqual(IDS.toSorted(compareUtf8))
 })

@@ -96,6 +96,32 @@ test("a missing manifest is CORRUPT, never an empty collection", async () => {
   expect(await refusalCode(readManifest(storage, "c"))).toBe("CORRUPT")
 })
 
+test("a manifest of version 2 is read: it names no graph", async () => {
+  const text = new TextDecoder().decode(forged((manifest) => void (manifest["formatVersion"] = 2)))
+  expect(text).toContain('{"formatVersion":2,')
+  expect(await decode(new TextEncoder().encode(text))).toEqual(manifestOf(1))
+})
+
+test("a graph stands in a manifest with its counts, or not at all", async () => {
+  const graph = { nodes: 1, edges: 2, deletions: 0 }
+  const change = (counts: unknown, hasFile: boolean) =>
+    forged((manifest) => {
+      const [segment] = manifest["segments"] as [Record<string, unknown> & { files: Record<string, unknown> }]
+      if (counts !== undefined) segment["graph"] = counts
+      if (hasFile) segment.files["graph"] = file("graph/1.adj")
+    })
+  expect((await decode(change(graph, true))).segments[0]?.graph).toEqual(graph)
+  for (const [counts, hasFile] of [
+    [graph, false],
+    [undefined, true],
+    [{ ...graph, edges: -1 }, true],
+    [{ nodes: 1 }, true],
+    [null, true],
+  ] as const) {
+    expect(await refusalCode(decode(change(counts, hasFile))), JSON.stringify(counts)).toBe("CORRUPT")
+  }
+})
+
 test("another format is refused by its version, with what to do about a newer one and an older one", async () => {
   for (const [version, hint] of [
     [4, /newer/],

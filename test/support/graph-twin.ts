@@ -13,12 +13,16 @@ export class GraphTwin {
   readonly nodes = new Map<string, object>()
   readonly #explicit = new Map<string, TwinEdge>()
   readonly #ofDocuments = new Map<string, readonly TwinEdge[]>()
+  /** By types, until something changes. */
+  readonly #rows = new Map<string, Map<string, TwinEdge[]>>()
 
   putEdge(edge: TwinEdge): void {
+    this.#rows.clear()
     this.#explicit.set(keyOf(edge), edge)
   }
 
   deleteEdge(edge: Omit<TwinEdge, "weight">): boolean {
+    this.#rows.clear()
     return this.#explicit.delete(keyOf(edge))
   }
 
@@ -30,10 +34,12 @@ export class GraphTwin {
 
   /** Of equal ones one. */
   setDocument(id: string, edges: readonly TwinEdge[]): void {
+    this.#rows.clear()
     this.#ofDocuments.set(id, [...new Map(edges.map((edge) => [keyOf(edge), edge])).values()])
   }
 
   deleteDocument(id: string): void {
+    this.#rows.clear()
     this.#ofDocuments.delete(id)
   }
 
@@ -91,7 +97,11 @@ export class GraphTwin {
   }
 
   #neighbours(types?: readonly string[]): Map<string, TwinEdge[]> {
+    const key = JSON.stringify(types ?? null)
+    const known = this.#rows.get(key)
+    if (known) return known
     const neighbours = new Map<string, TwinEdge[]>()
+    this.#rows.set(key, neighbours)
     for (const edge of this.edges) {
       if (types && !types.includes(edge.edge_type)) continue
       const list = neighbours.get(edge.from)

@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 
-const BIN = fileURLToPath(new URL("../../dist/runtime-node/bin.js", import.meta.url))
+/** The program, as `npm run build` compiled it for Node. */
+export const PRISM = fileURLToPath(new URL("../../dist/runtime-node/bin.js", import.meta.url))
 
 export interface Ended {
   readonly code: number | null
@@ -22,7 +23,7 @@ export class ServerProcess implements AsyncDisposable {
 
   constructor(args: readonly string[], options: { cwd: string; env?: Record<string, string> }) {
     const { PATH = "", HOME = "" } = process.env
-    this.#process = spawn(process.execPath, [BIN, "serve", ...args], {
+    this.#process = spawn(process.execPath, [PRISM, "serve", ...args], {
       cwd: options.cwd,
       env: { PATH, HOME, ...options.env },
       stdio: ["ignore", "pipe", "pipe"],

@@ -81,16 +81,16 @@ export const archiveHandlers: Handlers<
     const { destination, delete_data: deleteData, overwrite } = call.body
     const { prism } = service
     const { path } = destination
-    const metadata = { version: "1.0", exported_at: "", backends: { text: false, vector: false, graph: false } }
+    const told = { exported_at: "", backends: { text: false, vector: false, graph: false } }
     const { collection, archive, data_deleted } = await prism.detach(call.path.collection, {
       deleteData,
       archivePath: path,
       write: async (source) => {
-        metadata.backends = (await source.stats()).backends
+        told.backends = (await source.stats()).backends
         const verify = async (written: RandomAccess) => {
           await prism.verify(written, { signal: call.signal, onProgress: call.onProgress })
           await using view = await viewArchive(written, [], service.runtime)
-          metadata.exported_at = view.exportedAt ?? ""
+          told.exported_at = view.exportedAt ?? ""
         }
         return await exportToFile(service, source, { path, overwrite, verify }, { format: "snapshot" }, call)
       },
@@ -99,7 +99,7 @@ export const archiveHandlers: Handlers<
     return {
       collection,
       destination,
-      metadata: { ...metadata, collection, document_count, checksum, file_sha256, size_bytes },
+      metadata: { version: "1.0", collection, document_count, ...told, checksum, file_sha256, size_bytes },
       data_deleted,
     }
   },
