@@ -1,14 +1,16 @@
 // Checks what would be published, as its users would meet it: the packed file, its types, the first search of the README
 // in an empty folder, on every runtime.  node scripts/check-package.mjs  (after npm run build)
 import { execFileSync, spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { readmeSteps, readPage, runSteps } from "./readme.mjs"
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url))
 const BIN = join(ROOT, "node_modules/.bin")
+/** Of the client's own files, with comments, before anything makes them smaller. */
+const CLIENT_BYTES_MAX = 64 * 1024
 const RUNTIMES = join(ROOT, "test/runtimes/node_modules")
 
 let passed = 0
@@ -207,8 +209,23 @@ try {
       if (built !== builtOnNode) throw new Error(`prints ${built}but Node prints ${builtOnNode}`)
     })
   }
+  check("the client is small: it needs no package, and nothing of a platform", () => {
+    const seen = new Set()
+    const waiting = [join(ROOT, "dist/client/index.js")]
+    for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+      seen.add(path)
+      for (const [, imported = ""] of readFileSync(path, "utf8").matchAll(/^(?:im|ex)port [^"\n]*"([^"]+)"/gm)) {
+        if (!imported.startsWith(".")) throw new Error(`${path} imports ${imported}`)
+        const target = join(dirname(path), imported)
+        if (!seen.has(target)) waiting.push(target)
+      }
+    }
+    const bytes = [...seen].reduce((sum, path) => sum + statSync(path).size, 0)
+    if (bytes > CLIENT_BYTES_MAX) throw new Error(`its ${seen.size} files have ${bytes} bytes`)
+  })
   check("the types compile for a strict user", () => {
     const program = `import { Prism, PrismError, type SearchResponse } from "prism"
+import { createClient } from "prism/client"
 const prism: Prism = await Prism.memory()
 const books = await prism.createCollection("books", { backends: { text: { fields: [{ name: "title", type: "text" }] } } })
 const answer: SearchResponse = await books.search({ query: "darkness", limit: 3 })
@@ -216,6 +233,10 @@ export const titles: unknown[] = answer.results.map((result) => result.fields["t
 export const isOurs = (error: unknown): string => (error instanceof PrismError ? error.code : "")
 // @ts-expect-error a limit is a number
 await books.search({ limit: "3" })
+const client = createClient({ url: "http://localhost:3080" })
+export const total: number = (await client.search({ collection: "books", body: { query: "darkness" } })).total
+// @ts-expect-error a limit is a number
+await client.search({ collection: "books", body: { limit: "3" } })
 `
     writeFileSync(join(user, "user.ts"), program)
     const options = [

@@ -41,7 +41,10 @@ function has(name: string): boolean {
 
 /** Command lines up to the cursor, and what can follow. */
 const CASES: [line: string, candidates: string[]][] = [
-  ["prism ", ["serve", "collection", "archive", "document", "search", "index", "key", "api-key", "completion"]],
+  [
+    "prism ",
+    ["serve", "collection", "archive", "document", "search", "index", "benchmark", "key", "api-key", "completion"],
+  ],
   ["prism col", ["collection"]],
   ["prism-cli doc", ["document"]],
   ["prism collection ex", ["export"]],
@@ -71,6 +74,11 @@ const CASES: [line: string, candidates: string[]][] = [
   ["prism collection restore --dr", ["--dry-run"]],
   ["prism completion z", ["zsh"]],
   ["prism collection list --data-dir back", ["backups"]],
+  ["prism collection list --al", ["--all"]],
+  ["prism --api-url http://localhost:3080 collection de", ["detach", "delete"]],
+  ["prism collection detach --name po", ["posts"]],
+  ["prism collection attach --input products.y", ["products.yaml"]],
+  ["prism benchmark -c posts --queries products.y", ["products.yaml"]],
 ]
 
 describe.skipIf(!has("bash"))("bash", () => {

@@ -47,7 +47,12 @@ const backends = z.object({ text: z.boolean(), vector: z.boolean(), graph: z.boo
 const fields = z.record(z.string(), z.unknown())
 const wait = z.boolean().default(true).describe("false: answer 202 with a job at once")
 
-export const problem = z.object({ place: z.string(), code: z.string(), message: z.string() })
+export const problem = z.object({
+  place: z.string(),
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().optional(),
+})
 
 export const errorAnswer = z.object({
   error: z.object({
@@ -145,6 +150,14 @@ const ARCHIVE_KEY_HEADERS = z.object({
   "prism-key": z.string().optional().describe("Key of an encrypted archive: 64 hex characters"),
   "prism-passphrase": z.string().optional().describe("Passphrase of an encrypted archive, in base64 of its UTF-8"),
 })
+
+/** What the head of an answer tells of the archive in its body: bytes (of a portable one exactly, of others at the least), and
+ *  what its own header says. */
+export const ARCHIVE_HEADERS = {
+  bytes: "prism-archive-bytes",
+  documentCount: "prism-archive-documents",
+  checksum: "prism-archive-checksum",
+} as const
 
 export const OPERATIONS = {
   // Server
@@ -245,7 +258,19 @@ export const OPERATIONS = {
           }),
         )
         .optional(),
-      detached: z.array(fields).optional(),
+      detached: z
+        .array(
+          z.object({
+            name: z.string(),
+            copy: z.string().describe("Of one name several may be kept"),
+            detached_at: z.string().optional(),
+            document_count: count.optional(),
+            size_bytes: count.optional(),
+            archive: z.object({ path: z.string().optional(), file_sha256: sha256 }).optional(),
+            error: z.object({ code: z.string(), message: z.string() }).optional(),
+          }),
+        )
+        .optional(),
     }),
   },
   createCollection: {
@@ -280,7 +305,7 @@ export const OPERATIONS = {
     tag: "Collections",
     summary: "Deletes a collection with its data",
     query: z.strictObject({
-      detached: z.stringbool().optional().describe("true: the kept copy of a detached collection instead"),
+      detached: z.string().optional().describe("Instead this kept copy of the collection, as the list of all tells it"),
     }),
     status: 200,
     answer: z.object({ collection: z.string(), status: z.literal("deleted") }),
@@ -371,6 +396,7 @@ export const OPERATIONS = {
           doc_id: z.string().nullable(),
           error: z.string(),
           code: z.string(),
+          hint: z.string().optional(),
           line: count.optional(),
         }),
       ),
@@ -395,6 +421,30 @@ export const OPERATIONS = {
     summary: "Deletes one document",
     status: 200,
     answer: z.object({ id: z.string(), status: z.literal("deleted") }),
+  },
+  getDocuments: {
+    method: "POST",
+    path: "/collections/{collection}/documents/_get",
+    permission: "read",
+    scope: "path",
+    tag: "Documents",
+    summary: "Several documents by their ids, whatever characters those have",
+    body: z.strictObject({ ids: z.array(z.string()).min(1).max(1000) }),
+    example: { ids: ["p1", "p2"] },
+    status: 200,
+    answer: z.object({ documents: z.array(document), missing: z.array(z.string()).describe("Ids of no document") }),
+  },
+  deleteDocuments: {
+    method: "POST",
+    path: "/collections/{collection}/documents/_delete",
+    permission: "delete",
+    scope: "path",
+    tag: "Documents",
+    summary: "Deletes several documents in one step",
+    body: z.strictObject({ ids: z.array(z.string()).min(1) }),
+    example: { ids: ["p1", "p2"] },
+    status: 200,
+    answer: z.object({ deleted: count, missing: z.array(z.string()).describe("Ids of no document") }),
   },
   exportDocuments: {
     method: "GET",
@@ -811,7 +861,11 @@ export const OPERATIONS = {
       files_extracted: count,
       bytes_extracted: count,
       warnings: z.array(z.string()),
-      problems: z.array(problem),
+      problems: z.array(
+        problem.extend({
+          line: z.string().optional().describe("The bad line itself, where it is text within the limits"),
+        }),
+      ),
     }),
   },
 
@@ -856,6 +910,13 @@ type ParametersOf<Path extends string> = Path extends `${string}{${infer Name}}$
 export type PathParameters<Id extends OperationId> = Readonly<Record<ParametersOf<Of<Id>["path"]>, string>>
 export type QueryOf<Id extends OperationId> =
   Of<Id> extends { query: infer Q extends z.ZodType } ? z.output<Q> : undefined
+/** As a client writes it: what has a default may be left out. */
+export type QueryInputOf<Id extends OperationId> =
+  Of<Id> extends { query: infer Q extends z.ZodType }
+    ? { readonly [K in keyof z.input<Q>]: K extends keyof z.output<Q> ? z.output<Q>[K] | undefined : never }
+    : undefined
+export type HeadersOf<Id extends OperationId> =
+  Of<Id> extends { headers: infer H extends z.ZodType } ? Readonly<z.output<H>> : undefined
 export type BodyOf<Id extends OperationId> =
   Of<Id> extends { body: infer B extends z.ZodType } ? z.output<B> : undefined
 /** As a client writes it: what has a default may be left out. */

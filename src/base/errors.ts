@@ -49,6 +49,8 @@ export const ERROR_CODES = {
   TOO_MANY_REQUESTS: { status: 429, exit: 1 },
   HEADERS_TOO_LARGE: { status: 431, exit: 2 },
   UNAVAILABLE: { status: 503, exit: 1 },
+  SERVER_UNREACHABLE: { status: 502, exit: 1 },
+  SERVER_ERROR: { status: 502, exit: 1 },
   INTERRUPTED: { status: 499, exit: 130 },
 } as const satisfies Record<string, { status: number; exit: number }>
 
@@ -59,6 +61,7 @@ export interface Problem {
   readonly place: string
   readonly code: ErrorCode
   readonly message: string
+  readonly hint?: string
 }
 
 /** An error that a user can cause or repair. A bug is an `assert` instead. */

@@ -1,5 +1,8 @@
 // Bytes as async iterables: of Web streams, which some runtimes cannot iterate, and back; of files; of a piece.
 import type { RandomAccess } from "../runtime.ts"
+import { concatBytes } from "./bytes.ts"
+
+const LINE_FEED = 0x0a
 
 /** The chunks of a stream. Aborting ends a read that waits (for a pipe, a terminal) at once, with the signal's reason;
  *  leaving the loop early cancels the stream. */
@@ -37,6 +40,39 @@ export function streamOf(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint
     },
     { highWaterMark: 0 },
   )
+}
+
+/** The first bytes of a stream, and the whole stream as if nobody had looked. Fewer than `length` where the stream is
+ *  shorter, or where a line ended: a pipe that brings one short line now and the next one later is not waited for. */
+export async function peek(
+  stream: ReadableStream<Uint8Array>,
+  length: number,
+): Promise<{ head: Uint8Array; stream: ReadableStream<Uint8Array> }> {
+  const reader = stream.getReader()
+  const seen: Uint8Array[] = []
+  let seenLength = 0
+  while (seenLength < length) {
+    const { done, value } = await reader.read()
+    if (done) break
+    seen.push(value)
+    seenLength += value.length
+    if (value.includes(LINE_FEED)) break
+  }
+  const head = concatBytes(seen).subarray(0, length)
+  const whole = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const first = seen.shift()
+        if (first !== undefined) return controller.enqueue(first)
+        const { done, value } = await reader.read()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  )
+  return { head, stream: whole }
 }
 
 /** Read at once of a file. */

@@ -1,9 +1,9 @@
 // Archives as files that a user names: opened at any place where they can be, and told from others.
 import { PrismError } from "../base/errors.ts"
+import { peek } from "../base/streams.ts"
 import { archiveKind, HEAD_BYTES } from "../collection/archive/open-archive.ts"
 import type { ArchiveSource } from "../collection/archive/options.ts"
 import type { Context } from "./context.ts"
-import { peek } from "./streams.ts"
 
 export interface ArchiveFile extends AsyncDisposable {
   /** As messages call it. */

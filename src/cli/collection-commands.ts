@@ -1,17 +1,20 @@
 import { ERROR_CODES, PrismError } from "../base/errors.ts"
 import { chunksOf } from "../base/streams.ts"
-import type { Prism } from "../collection/prism.ts"
+import type { DetachedCopy } from "../collection/detached.ts"
 import { checkCollectionName, parseSchema, type Schema } from "../collection/schema.ts"
 import { readLines } from "../formats/lines.ts"
 import { NAME } from "./arguments.ts"
+import type { Collections } from "./collections.ts"
 import { command, group } from "./command.ts"
 import type { Context } from "./context.ts"
+import { attachCommand, detachCommand } from "./detach-commands.ts"
 import { exportCommand } from "./export-command.ts"
 import { facts, formatBytes, formatCount, plural, printable, table } from "./format.ts"
 import { describeStorage } from "./index-commands.ts"
 import { restoreCommand } from "./restore-command.ts"
 import { readText } from "./streams.ts"
 import { verifyCommand } from "./verify-command.ts"
+import { withCollections } from "./with-collections.ts"
 
 const SCHEMA_BYTES_MAX = 16 * 1024 * 1024
 
@@ -26,20 +29,28 @@ const list = command({
   examples: [
     ["prism collection list", "what is there"],
     ["prism collection list --json | jq -r '.[].name'", "their names, for a script"],
+    ["prism collection list --all", "what is detached and kept too"],
   ],
-  args: {},
-  async run(context) {
-    const collections = await context.withPrism("read", (prism) => prism.listCollections())
+  args: {
+    all: { type: "boolean", description: "Detached collections whose data is kept too" },
+  },
+  async run(context, { all }) {
+    const { collections, detached } = await withCollections(context, "read", async (collections) => ({
+      collections: await collections.listCollections(),
+      detached: all ? await collections.listDetached() : [],
+    }))
     if (context.json) {
-      await context.printJson(
-        collections.map(({ name, document_count, size_bytes, backends, error }) =>
+      await context.printJson([
+        ...collections.map(({ name, document_count, size_bytes, backends, error }) =>
           error ? { name, error } : { name, document_count, size_bytes, backends },
         ),
-      )
-    } else if (collections.length === 0) {
+        ...detached.map((copy) => ({ ...copy, detached: true })),
+      ])
+    } else if (collections.length + detached.length === 0) {
       context.note("There are no collections yet. Make one with: prism collection create NAME --schema FILE")
     } else if (context.globals.quiet) {
-      await context.print(collections.map(({ name }) => `${name}\n`).join(""))
+      const names = [...collections.map(({ name }) => name), ...detached.map(({ copy }) => copy)]
+      await context.print(names.map((name) => `${name}\n`).join(""))
     } else {
       const header = [
         { title: "NAME" },
@@ -52,7 +63,7 @@ const list = command({
           ? [name, "-", "-", `${error.code}: ${printable(error.message)}`]
           : [name, formatCount(document_count), formatBytes(size_bytes), backendNames(backends)],
       )
-      await context.print(table(header, body))
+      await context.print(table(header, [...body, ...detached.map(detachedRow)]))
     }
     const [first, ...others] = collections.flatMap(({ name, error }) => (error ? [{ name, ...error }] : []))
     if (first === undefined) return 0
@@ -67,6 +78,17 @@ const list = command({
     })
   },
 })
+
+function detachedRow({ copy, document_count, size_bytes, detached_at, archive, error }: DetachedCopy): string[] {
+  if (error) return [copy, "-", "-", `detached; ${error.code}: ${printable(error.message)}`]
+  const where = archive?.path === undefined ? "" : `, archive: ${printable(archive.path)}`
+  return [
+    copy,
+    formatCount(document_count ?? 0),
+    formatBytes(size_bytes ?? 0),
+    `detached ${printable(detached_at ?? "")}${where}`,
+  ]
+}
 
 const create = command({
   name: "create",
@@ -107,12 +129,12 @@ const create = command({
     // Before the data directory is made: a refused command leaves nothing.
     checkCollectionName(collection)
     parseSchema(text, { from: "user" })
-    const directory = await context.withPrism("make", async (prism, directory) => {
-      await prism.createCollection(collection, text)
-      return directory
+    const { kind, name: where } = await withCollections(context, "make", async (collections, place) => {
+      await collections.createCollection(collection, text)
+      return place
     })
-    if (context.json) await context.printJson({ collection, status: "created", data_directory: directory })
-    else await context.print(`Created collection "${collection}" in ${printable(directory)}`)
+    if (context.json) await context.printJson({ collection, status: "created", [kind]: where })
+    else await context.print(`Created collection "${collection}" in ${printable(where)}`)
     return 0
   },
 })
@@ -129,8 +151,8 @@ const inspect = command({
     verbose: { type: "boolean", alias: "v", description: "Show everything that is known" },
   },
   async run(context, { collection, verbose }) {
-    const { stats, schema } = await context.withPrism("read", async (prism) => {
-      const opened = await prism.collection(collection)
+    const { stats, schema } = await withCollections(context, "read", async (collections) => {
+      const opened = await collections.collection(collection)
       return { stats: await opened.stats(), schema: opened.schema }
     })
     const { name, document_count, size_bytes, backends } = stats
@@ -177,21 +199,26 @@ const inspect = command({
 const deleteCommand = command({
   name: "delete",
   description: "Delete a collection with all its documents",
-  details: ["On a terminal it asks first, unless --yes is given; elsewhere it does not ask."],
+  details: [
+    "On a terminal it asks first, unless --yes is given; elsewhere it does not ask.",
+    "With --detached it deletes what the detach of a collection kept; NAME is as prism collection list --all shows it.",
+  ],
   examples: [
     ["prism collection delete products", "asks first"],
     ["prism collection delete products --yes", "for a script"],
   ],
   args: {
     collection: NAME,
+    detached: { type: "boolean", description: "Delete the kept data of a detached collection instead" },
     yes: { type: "boolean", alias: "y", description: "Do not ask" },
   },
-  async run(context, { collection, yes }) {
-    const deleted = await context.withPrism("change", async (prism) => {
-      const count = await countDocuments(prism, collection)
-      const described = `collection "${collection}"${count === null ? ", which cannot be opened" : ` with ${plural(count, "document")}`}`
+  async run(context, { collection, detached, yes }) {
+    const deleted = await withCollections(context, "change", async (collections) => {
+      const count = await (detached ? countDetached : countDocuments)(collections, collection)
+      const what = `${detached ? "detached " : ""}collection "${collection}"`
+      const described = `${what}${count === null ? ", which cannot be opened" : ` with ${plural(count, "document")}`}`
       if (!yes && context.interactive && !(await confirm(context, `Delete ${described}?`))) return undefined
-      await prism.deleteCollection(collection)
+      await (detached ? collections.deleteDetached(collection) : collections.deleteCollection(collection))
       return { count, described }
     })
     if (deleted === undefined) {
@@ -205,15 +232,25 @@ const deleteCommand = command({
 })
 
 /** Null for a collection that cannot be opened: it must be possible to delete that too. */
-async function countDocuments(prism: Prism, collection: string): Promise<number | null> {
+async function countDocuments(collections: Collections, collection: string): Promise<number | null> {
   try {
-    return (await (await prism.collection(collection)).stats()).document_count
+    return (await (await collections.collection(collection)).stats()).document_count
   } catch (error) {
     if (error instanceof PrismError && (ERROR_CODES[error.code].exit === 5 || error.code === "INCOMPATIBLE_VERSION")) {
       return null
     }
     throw error
   }
+}
+
+/** Null for a copy that does not tell. @throws PrismError COLLECTION_NOT_FOUND */
+async function countDetached(collections: Collections, copy: string): Promise<number | null> {
+  const found = (await collections.listDetached()).find((one) => one.copy === copy)
+  if (found) return found.document_count ?? null
+  throw new PrismError("COLLECTION_NOT_FOUND", `No detached collection "${copy}" is kept`, {
+    hint: "prism collection list --all shows which there are",
+    place: copy,
+  })
 }
 
 /** Asks on stderr, reads the answer from stdin; only "y" and "yes" mean yes. */
@@ -278,11 +315,21 @@ function indent(text: string): string {
 
 export const collectionCommands = group({
   name: "collection",
-  description: "Make, list, inspect, export, restore, verify and delete collections",
+  description: "Make, inspect, export, restore, detach, attach and delete collections",
   examples: [
     ["prism collection create products --schema products.yaml", "an empty collection"],
     ["prism collection export products -o products.prism.jsonl", "to an archive"],
     ["prism collection restore -f products.prism.jsonl", "and back"],
   ],
-  subCommands: [list, create, inspect, exportCommand, restoreCommand, verifyCommand, deleteCommand],
+  subCommands: [
+    list,
+    create,
+    inspect,
+    exportCommand,
+    restoreCommand,
+    verifyCommand,
+    detachCommand,
+    attachCommand,
+    deleteCommand,
+  ],
 })

@@ -10,6 +10,7 @@ export type ValueHint =
   | "FILE"
   | "FILE|NAME"
   | "DIR"
+  | "URL"
   | "NAME"
   | "ID"
   | "QUERY"

@@ -1,9 +1,7 @@
 // What a command works with: the runtime, the global flags, the interrupt, and how to speak.
 import { PrismError } from "../base/errors.ts"
 import { stringifyJson } from "../base/json.ts"
-import { Prism } from "../collection/prism.ts"
 import type { Runtime } from "../runtime.ts"
-import { findDataDirectory, requireDataDirectory } from "./data-directory.ts"
 import type { Globals } from "./globals.ts"
 import { ProgressDisplay } from "./progress.ts"
 import { abortable } from "./streams.ts"
@@ -101,35 +99,5 @@ export class Context {
     const stream = isStdin ? terminal.stdin : await files.read(path)
     // A pipe has a name too, as in `-f <(zstd -dc FILE)`, and then no length.
     return { name: isStdin ? "standard input" : path, size: size || undefined, stream: abortable(stream, this.signal) }
-  }
-
-  /** Opens the collections in the data directory, lets `use` work with them, and closes them. `read`: beside whoever
-   *  writes, and on a folder where nothing can be written. `change`: as the only writer. `make`: that too, and a directory
-   *  that is missing is made. @throws PrismError DATA_DIRECTORY_NOT_FOUND, LOCKED (not for `read`) */
-  async withPrism<T>(
-    mode: "read" | "change" | "make",
-    use: (prism: Prism, directory: string) => Promise<T>,
-  ): Promise<T> {
-    const directory =
-      mode === "make"
-        ? (await findDataDirectory(this.runtime, this.globals.dataDir)).path
-        : await requireDataDirectory(this.runtime, this.globals.dataDir)
-    const readOnly = mode === "read"
-    const storage = await this.runtime.openStorage(directory, {
-      create: mode === "make",
-      removeIfEmpty: mode === "make",
-      readOnly,
-    })
-    const prism = await Prism.openStorage(storage, this.runtime, { readOnly })
-    let result: T
-    try {
-      result = await use(prism, directory)
-    } catch (error) {
-      // What went wrong first is what counts.
-      await prism.close().catch(() => {})
-      throw error
-    }
-    await prism.close()
-    return result
   }
 }

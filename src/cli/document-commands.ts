@@ -1,17 +1,18 @@
 import { decodeUtf8 } from "../base/bytes.ts"
 import { PrismError, type Problem } from "../base/errors.ts"
-import { chunksOf } from "../base/streams.ts"
-import type { Collection, Document } from "../collection/collection.ts"
+import { chunksOf, peek } from "../base/streams.ts"
+import type { Document } from "../collection/collection.ts"
 import { type CheckedDocument, DocumentChecker, parseDocumentLine } from "../collection/document.ts"
 import { type Line, readLines } from "../formats/lines.ts"
 import { LINE_BYTES_MAX, sniffArchive } from "../formats/portable.ts"
 import { COLLECTION, PROGRESS } from "./arguments.ts"
+import type { OpenCollection } from "./collections.ts"
 import { command, group } from "./command.ts"
 import type { Context } from "./context.ts"
 import { plural, prettyJson, printable } from "./format.ts"
 import { usageError } from "./parse.ts"
 import { settle } from "./settle.ts"
-import { peek } from "./streams.ts"
+import { withCollections } from "./with-collections.ts"
 
 const BATCH_SIZE = 1000
 /** A batch ends before it holds more than this, however few documents that is. */
@@ -51,8 +52,8 @@ const importCommand = command({
     if (args.file === undefined && context.runtime.terminal.stdinIsTerminal) {
       throw usageError("No documents are given", "name a file with -f FILE, or pipe JSON lines in")
     }
-    return context.withPrism("make", async (prism) => {
-      const collection = await prism.collection(args.collection)
+    return withCollections(context, "make", async (collections) => {
+      const collection = await collections.collection(args.collection)
       const { name, size, stream } = await context.openInput(args.file ?? "-")
       const run = new Import(context, collection, args["batch-size"] ?? BATCH_SIZE)
       await run.take(await documentStream(stream, name), size, args.progress)
@@ -64,7 +65,7 @@ const importCommand = command({
 /** One run of `document import`. */
 class Import {
   readonly #context: Context
-  readonly #collection: Collection
+  readonly #collection: OpenCollection
   readonly #checker: DocumentChecker
   readonly #batchSize: number
   readonly #indexedAt = new Date().toISOString()
@@ -72,7 +73,7 @@ class Import {
   #refused = 0
   readonly #problems: { line: number; problem: Problem }[] = []
 
-  constructor(context: Context, collection: Collection, batchSize: number) {
+  constructor(context: Context, collection: OpenCollection, batchSize: number) {
     this.#checker = new DocumentChecker(collection.schema)
     this.#context = context
     this.#collection = collection
@@ -248,8 +249,8 @@ const exportCommand = command({
   async run(context, { collection, output = "-", force, progress }) {
     const { files, terminal } = context.runtime
     const toStdout = output === "-"
-    const count = await context.withPrism("read", async (prism) => {
-      const opened = await prism.collection(collection)
+    const count = await withCollections(context, "read", async (collections) => {
+      const opened = await collections.collection(collection)
       if (
         !toStdout &&
         force !== true &&
@@ -289,8 +290,8 @@ const get = command({
   ],
   args: { collection: COLLECTION, ids: IDS },
   async run(context, { collection, ids }) {
-    const missing = await context.withPrism("read", async (prism) => {
-      const opened = await prism.collection(collection)
+    const missing = await withCollections(context, "read", async (collections) => {
+      const opened = await collections.collection(collection)
       const missing: string[] = []
       for (const id of ids) {
         const document = await opened.get(id)
@@ -328,18 +329,13 @@ const deleteCommand = command({
   ],
   args: { collection: COLLECTION, ids: IDS },
   async run(context, { collection, ids }) {
-    const wanted = [...new Set(ids)]
-    const { deleted, missing } = await context.withPrism("change", async (prism) => {
-      const opened = await prism.collection(collection)
-      const there = await opened.which(wanted)
-      const missing = wanted.filter((id) => !there.has(id))
-      return { deleted: await opened.delete(wanted), missing }
-    })
-    if (context.json)
-      await context.printJson({ success: deleted === wanted.length, collection, documents_deleted: deleted })
+    const { deleted, missing } = await withCollections(context, "change", async (collections) =>
+      (await collections.collection(collection)).deleteAll(ids),
+    )
+    if (context.json) await context.printJson({ success: missing.length === 0, collection, documents_deleted: deleted })
     else if (deleted > 0) await context.print(`Deleted ${plural(deleted, "document")} from "${collection}"`)
     if (missing.length === 0) return 0
-    throw notFound(missing, wanted.length, collection)
+    throw notFound(missing, deleted + missing.length, collection)
   },
 })
 

@@ -9,6 +9,7 @@ import { countRecords } from "./count-records.ts"
 import { formatBytes, printable } from "./format.ts"
 import { KEY_FILE, PASSPHRASE_FILE, readKeys } from "./key-file.ts"
 import { usageError } from "./parse.ts"
+import { withCollections } from "./with-collections.ts"
 
 interface Wanted {
   readonly format: "portable" | "snapshot"
@@ -85,8 +86,8 @@ export const exportCommand = command({
       ? false
       : await checkReplaceable(context.runtime, output, { overwrite: force, hints: HINTS })
     const hashFile = args.sha256 ? await ChecksumFile.prepare(files, output, force) : undefined
-    const report = await context.withPrism(purge ? "change" : "read", async (prism) => {
-      const opened = await prism.collection(collection)
+    const report = await withCollections(context, purge ? "change" : "read", async (collections) => {
+      const opened = await collections.collection(collection)
       const display = context.progress(args.progress)
       const watched = { signal: context.signal, ...(display && { onProgress: display.update.bind(display) }) }
       if (purge) await opened.optimize(watched)

@@ -8,6 +8,16 @@ export const GLOBAL_FLAGS = {
     valueHint: "DIR",
     description: "Where collections live (else PRISM_DATA_DIR, prism.toml, ./data, /var/lib/prism/data)",
   },
+  "api-url": {
+    type: "string",
+    valueHint: "URL",
+    description: "Server whose collections are meant, instead of a data directory (else PRISM_API_URL)",
+  },
+  "api-key-file": {
+    type: "string",
+    valueHint: "FILE",
+    description: "File with the API key for the server (else PRISM_API_KEY)",
+  },
   json: { type: "boolean", description: "Print results and errors as JSON" },
   quiet: { type: "boolean", alias: "q", description: "Print results and errors only" },
   "no-color": { type: "boolean", description: "Print without colors (also NO_COLOR)" },
@@ -17,6 +27,8 @@ export const GLOBAL_FLAGS = {
 
 export interface Globals {
   readonly dataDir: string | undefined
+  readonly apiUrl: string | undefined
+  readonly apiKeyFile: string | undefined
   readonly json: boolean
   readonly quiet: boolean
   readonly color: boolean

@@ -3,6 +3,7 @@ import type { RecallReport } from "../collection/recall.ts"
 import { COLLECTION, PROGRESS } from "./arguments.ts"
 import { command, group } from "./command.ts"
 import { facts, formatBytes, formatCount, formatPercent, plural, table } from "./format.ts"
+import { withCollections } from "./with-collections.ts"
 
 const optimize = command({
   name: "optimize",
@@ -18,8 +19,8 @@ const optimize = command({
   ],
   args: { collection: COLLECTION, progress: PROGRESS },
   async run(context, { collection, progress }) {
-    const report = await context.withPrism("change", async (prism) => {
-      const opened = await prism.collection(collection)
+    const report = await withCollections(context, "change", async (collections) => {
+      const opened = await collections.collection(collection)
       const display = context.progress(progress)
       return await opened.optimize({
         signal: context.signal,
@@ -57,8 +58,8 @@ const stats = command({
     recall: { type: "boolean", description: "Measure the recall of the vector search, by 100 samples" },
   },
   async run(context, { collection, recall }) {
-    const { stats, measured } = await context.withPrism("read", async (prism) => {
-      const opened = await prism.collection(collection)
+    const { stats, measured } = await withCollections(context, "read", async (collections) => {
+      const opened = await collections.collection(collection)
       const measured = recall && opened.schema.vector ? await opened.recall({ signal: context.signal }) : undefined
       // Afterwards, so that memory and block cache are those of an open collection that was used.
       return { stats: await opened.stats(), measured }

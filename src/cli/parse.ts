@@ -28,6 +28,13 @@ export function hasFlag(argv: readonly string[], name: "help" | "version" | "jso
   )
 }
 
+/** Global flags whose value is the next word. */
+const GLOBAL_VALUES = new Set(
+  Object.entries(GLOBAL_FLAGS).flatMap(([name, flag]: [string, Flag]) =>
+    flag.type === "boolean" ? [] : [`--${name}`, ...(flag.alias === undefined ? [] : [`-${flag.alias}`])],
+  ),
+)
+
 /** The deepest command that the words name, as far as they do: what help is shown for. */
 export function resolvePath(argv: readonly string[], root: Command): Command[] {
   const path = [root]
@@ -35,7 +42,7 @@ export function resolvePath(argv: readonly string[], root: Command): Command[] {
     const token = argv[place]!
     if (token === "--") break
     if (token.startsWith("-")) {
-      if (token === "-d" || token === "--data-dir") place++
+      if (GLOBAL_VALUES.has(token)) place++
       continue
     }
     const next = path.at(-1)!.subCommands.find((sub) => sub.name === token)
@@ -163,11 +170,16 @@ export function parse(argv: readonly string[], root: Command): Parsed {
   }
   const globals: Globals = {
     dataDir: values.get("data-dir") as string | undefined,
+    apiUrl: values.get("api-url") as string | undefined,
+    apiKeyFile: values.get("api-key-file") as string | undefined,
     json: values.get("json") === true,
     quiet: values.get("quiet") === true,
     color: values.get("no-color") !== true,
   }
   if (globals.dataDir === "") throw usageError("--data-dir is empty", "name a folder")
+  if (globals.dataDir !== undefined && globals.apiUrl !== undefined) {
+    throw usageError("--data-dir and --api-url exclude each other", "collections are in one place: give one of them")
+  }
   return { path, globals, rawArgs: canonical(path, values, positionals) }
 }
 

@@ -1,5 +1,6 @@
 import { apiKeyCommands } from "./api-key-commands.ts"
 import { archiveCommands } from "./archive-commands.ts"
+import { benchmarkCommand } from "./benchmark-command.ts"
 import { collectionCommands } from "./collection-commands.ts"
 import { type Command, command, group } from "./command.ts"
 import { completionScript, SHELLS } from "./completion.ts"
@@ -51,6 +52,7 @@ export const program: Command = group({
     documentCommands,
     searchCommand,
     indexCommands,
+    benchmarkCommand,
     keyCommands,
     apiKeyCommands,
     completion,

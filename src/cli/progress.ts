@@ -8,7 +8,7 @@ export interface Progress {
   readonly done: number
   /** Undefined where the end cannot be known, as for a pipe. */
   readonly total: number | undefined
-  readonly unit: "documents" | "bytes"
+  readonly unit: "documents" | "bytes" | "searches"
 }
 
 /** One line of progress. `rate` is in units a second, undefined while too little is known.
@@ -23,8 +23,8 @@ export function renderProgress(progress: Progress, rate: number | undefined): st
   if (known) parts.push(`${String(done >= total ? 100 : Math.min(99, Math.floor((done / total) * 100))).padStart(3)}%`)
   parts.push(
     known
-      ? `${amount(done)} of ${amount(total)}${bytes ? "" : " documents"}`
-      : `${amount(done)}${bytes ? "" : " documents"}`,
+      ? `${amount(done)} of ${amount(total)}${bytes ? "" : ` ${unit}`}`
+      : `${amount(done)}${bytes ? "" : ` ${unit}`}`,
   )
   if (rate !== undefined) parts.push(`${amount(rate)}/s`)
   if (known && rate !== undefined && rate > 0 && done < total) {

@@ -13,6 +13,7 @@ import { KEY_FILE, PASSPHRASE_FILE, readKeys } from "./key-file.ts"
 import { usageError } from "./parse.ts"
 import { settle } from "./settle.ts"
 import { readText } from "./streams.ts"
+import { withCollections } from "./with-collections.ts"
 
 const FORMATS = ["portable", "snapshot"] as const
 type Format = (typeof FORMATS)[number]
@@ -86,9 +87,9 @@ export const restoreCommand = command({
     // Before the data directory is made: a refused command leaves nothing.
     await using archive = await openArchiveFile(context, path)
     try {
-      const report = await context.withPrism("make", async (prism) => {
+      const report = await withCollections(context, "make", async (collections) => {
         const display = context.progress(args.progress)
-        const report = await prism.restore(archive.source, {
+        const report = await collections.restore(archive.source, {
           mode: args.replace ? "replace" : args.merge ? "merge" : "fail",
           signal,
           keys,
@@ -101,7 +102,8 @@ export const restoreCommand = command({
           ...(archive.size !== undefined && { sizeBytes: archive.size }),
           ...(display && { onProgress: display.update.bind(display) }),
         })
-        if (args.merge && !args["dry-run"]) await settle(context, await prism.collection(report.collection), display)
+        if (args.merge && !args["dry-run"])
+          await settle(context, await collections.collection(report.collection), display)
         return report
       })
       context.endProgress()

@@ -6,6 +6,7 @@ import type { Context } from "./context.ts"
 import { formatCount, plural, printable, table } from "./format.ts"
 import { usageError } from "./parse.ts"
 import { readText } from "./streams.ts"
+import { withCollections } from "./with-collections.ts"
 
 /** 65,536 components of 17 digits and their commas take a fifth of it. */
 const VECTOR_BYTES_MAX = 8 * 1024 * 1024
@@ -84,7 +85,7 @@ export const searchCommand = command({
     ef: {
       type: "string",
       valueHint: "N",
-      number: { min: 1, max: 100_000, integer: true },
+      number: { min: 1, max: 10_000, integer: true },
       description: "Breadth of the vector search: more finds more and takes longer",
     },
     "min-score": {
@@ -122,8 +123,8 @@ export const searchCommand = command({
     }
     // Only what was given: the schema and the library know the defaults.
     const given = Object.fromEntries(Object.entries(request).filter(([, value]) => value !== undefined))
-    const response = await context.withPrism("read", async (prism) =>
-      (await prism.collection(args.collection)).search(given),
+    const response = await withCollections(context, "read", async (collections) =>
+      (await collections.collection(args.collection)).search(given),
     )
     if (context.json) {
       await context.printJson(response)

@@ -1,4 +1,4 @@
-import type { Collection } from "../collection/collection.ts"
+import type { OpenCollection } from "./collections.ts"
 import type { Context } from "./context.ts"
 import type { ProgressDisplay } from "./progress.ts"
 
@@ -6,7 +6,7 @@ import type { ProgressDisplay } from "./progress.ts"
  *  one and is no error, since everything is there already. */
 export async function settle(
   context: Context,
-  collection: Collection,
+  collection: OpenCollection,
   display: ProgressDisplay | undefined,
 ): Promise<void> {
   const { signal } = context

@@ -9,6 +9,7 @@ import { countRecords } from "./count-records.ts"
 import { formatBytes, plural, printable } from "./format.ts"
 import { KEY_FILE, PASSPHRASE_FILE, readKeys } from "./key-file.ts"
 import { usageError } from "./parse.ts"
+import { withCollections } from "./with-collections.ts"
 
 export const verifyCommand = command({
   name: "verify",
@@ -52,8 +53,8 @@ export const verifyCommand = command({
       return verifyFile(context, subject, keys, progress)
     }
     const collection = name ?? subject!
-    const report = await context.withPrism("read", async (prism) => {
-      const opened = await prism.collection(collection)
+    const report = await withCollections(context, "read", async (collections) => {
+      const opened = await collections.collection(collection)
       const display = context.progress(progress)
       return await opened.verify({
         signal: context.signal,

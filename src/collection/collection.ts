@@ -10,7 +10,7 @@ import { joinPath } from "../storage/path.ts"
 import { replayWal } from "../storage/wal.ts"
 import { checkExport } from "./archive/check-request.ts"
 import { GraphLines } from "./archive/graph-lines.ts"
-import type { ExportOptions, ExportReport } from "./archive/options.ts"
+import type { ExportOptions, ExportReport, LongWork } from "./archive/options.ts"
 import { documentChunks, documentLines, portableChunks } from "./archive/portable.ts"
 import { snapshotChunks } from "./archive/snapshot.ts"
 import { writeArchive } from "./archive/write-archive.ts"
@@ -23,7 +23,6 @@ import { checkId } from "./id.ts"
 import { checkOptions } from "./known-options.ts"
 import { releaseAll } from "./open-segments.ts"
 import { documentIdOf, placeOf, type WriteOperation } from "./operations.ts"
-import type { Progress } from "./progress.ts"
 import { CollectionReader, pinManifest } from "./reader.ts"
 import { type RecallOptions, type RecallReport, sampleRecall } from "./recall.ts"
 import { analyzerOf, compareSchemas, parseSchema, type Schema, type VectorBackend } from "./schema.ts"
@@ -99,11 +98,6 @@ export interface OptimizeReport {
   readonly documents: number
   readonly bytes_before: number
   readonly bytes_after: number
-}
-
-export interface VerifyCollectionOptions {
-  readonly signal?: AbortSignal
-  readonly onProgress?: (progress: Progress) => void
 }
 
 const LONG_WORK_OPTIONS = ["signal", "onProgress"]
@@ -279,6 +273,13 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     return (await this.#gate.pass(() => this.#writer.commit(operations))).found.documents
   }
 
+  /** As `delete`, and tells which of the ids no document has. */
+  async deleteAll(ids: readonly string[]): Promise<{ deleted: number; missing: string[] }> {
+    const wanted = [...new Set(ids)]
+    const there = await this.which(wanted)
+    return { deleted: await this.delete(wanted), missing: wanted.filter((id) => !there.has(id)) }
+  }
+
   /** Searches by text, by vector, or by both. INVALID_REQUEST, INVALID_QUERY with the column, DIMENSION_MISMATCH. */
   async search(request: SearchRequest): Promise<SearchResponse<Fields>> {
     const started = performance.now()
@@ -369,9 +370,9 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   }
 
   /** Every document as a line of a portable archive, without line end. */
-  async *lines(): AsyncGenerator<Uint8Array> {
+  async *lines(options: LongWork = {}): AsyncGenerator<Uint8Array> {
     await using view = pinView(this.#source.segments)
-    yield* documentLines(view)
+    yield* documentLines(view, "writing", options)
   }
 
   /** Every node and edge that no document brings as a line of a portable archive, without line end. */
@@ -393,10 +394,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
 
   /** Writes every document as a line of JSON, and nothing else. Closes `sink` at the end and aborts it on an error. Resolves
    *  to how many they are. */
-  async exportDocuments(
-    sink: WritableStream<Uint8Array>,
-    options: Pick<ExportOptions, "signal" | "onProgress"> = {},
-  ): Promise<number> {
+  async exportDocuments(sink: WritableStream<Uint8Array>, options: LongWork = {}): Promise<number> {
     checkOptions("exportDocuments", options, LONG_WORK_OPTIONS)
     await using view = pinView(this.#source.segments)
     return await writeArchive(documentChunks(view, options), sink, options.signal)
@@ -555,7 +553,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
 
   /** Reads every file of the current generation, compares it with the manifest, and checks what is in it; then the logs.
    *  CHECKSUM_MISMATCH, CORRUPT or TRUNCATED names the file. */
-  async verify(options: VerifyCollectionOptions = {}): Promise<{ files: number; bytes: number; documents: number }> {
+  async verify(options: LongWork = {}): Promise<{ files: number; bytes: number; documents: number }> {
     checkOptions("verify", options, LONG_WORK_OPTIONS)
     const { storage, directory, background } = this.#context
     const { manifest, segments, logs } = this.#source
@@ -795,7 +793,8 @@ function duplicate(id: string): PrismError {
 
 function asProblem(error: unknown, place: string): Problem {
   if (!(error instanceof PrismError)) throw error
-  return { place: error.place ?? place, code: error.code, message: error.message }
+  const { code, message, hint } = error
+  return { place: error.place ?? place, code, message, ...(hint !== undefined && { hint }) }
 }
 
 /** One error for the refused documents of an `add`. */

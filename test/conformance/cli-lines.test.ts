@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest"
 import { encodeUtf8 } from "../../src/base/bytes.ts"
-import { chunksOf } from "../../src/base/streams.ts"
-import { peek } from "../../src/cli/streams.ts"
+import { chunksOf, peek } from "../../src/base/streams.ts"
 import { readLines } from "../../src/formats/lines.ts"
 import { chunked, streamOf } from "../support/fake-runtime.ts"
 

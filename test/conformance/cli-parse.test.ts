@@ -102,11 +102,11 @@ describe("mistakes", () => {
 
   test("what no version knows, or a later one, is not taken silently", () => {
     for (const line of [
-      "benchmark",
-      "collection detach a",
+      "backup",
+      "collection freeze a",
       "collection attach -f x",
-      "collection list --api-url http://localhost",
-      "collection list --all",
+      "collection list --api-token x",
+      "collection list --everything",
     ]) {
       expect(mistake(line)).toMatch(/^Unknown (command|option)/)
     }

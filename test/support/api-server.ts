@@ -5,7 +5,7 @@ import type { JobAnswer } from "../../src/api/contract.ts"
 import { Jobs } from "../../src/api/jobs.ts"
 import type { Service } from "../../src/api/service.ts"
 import { Prism } from "../../src/collection/prism.ts"
-import type { Files } from "../../src/runtime.ts"
+import type { Files, Peer } from "../../src/runtime.ts"
 import type { Storage } from "../../src/storage/storage.ts"
 import { quietService } from "./api.ts"
 import { runtime } from "./runtime.ts"
@@ -34,17 +34,19 @@ export interface ApiServerOptions {
   readonly files?: Files
   readonly concurrentJobs?: number
   readonly now?: () => number
+  /** What is otherwise than in a server without keys and logs. */
+  readonly service?: Partial<Service>
 }
 
 /** A server of the collections in a storage. */
 export class ApiServer implements AsyncDisposable {
   readonly service: Service
-  readonly fetch: (request: Request) => Promise<Response>
+  readonly fetch: (request: Request, peer?: Peer) => Promise<Response>
 
   private constructor(service: Service) {
     this.service = service
     const app = createApp(service)
-    this.fetch = async (request) => await app.fetch(request)
+    this.fetch = async (request, peer) => await app.fetch(request, peer)
   }
 
   static async open({
@@ -53,6 +55,7 @@ export class ApiServer implements AsyncDisposable {
     files = runtime.files,
     concurrentJobs = 2,
     now,
+    service,
   }: ApiServerOptions): Promise<ApiServer> {
     const prism = await Prism.openStorage(storage, runtime)
     return new ApiServer({
@@ -61,6 +64,7 @@ export class ApiServer implements AsyncDisposable {
       runtime: { ...runtime, files },
       jobs: await Jobs.open({ storage, files, concurrent: concurrentJobs, ...(now && { now }) }),
       backupRoots: new BackupRoots({ files, configured: backupRoots, dataDirectory: storage.location }),
+      ...service,
     })
   }
 

@@ -4,11 +4,13 @@ import { parseJson } from "../../base/json.ts"
 import type { EncryptionOptions } from "../../collection/archive/options.ts"
 import { type Key, normalizePassphrase, parseKey } from "../../formats/key.ts"
 import { assertMay } from "../caller.ts"
-import type { QueryOf } from "../contract.ts"
+import { ARCHIVE_HEADERS, type QueryOf } from "../contract.ts"
 import type { Handlers } from "../service.ts"
 
 /** Bad lines that an answer lists; it counts all. */
 const PROBLEMS_LISTED = 1000
+/** Characters of bad lines that an answer holds in all. */
+const LINES_LENGTH = 16 * 1024 * 1024
 
 /** Archives that clients without a disk of the server's send and get. They end with the connection. */
 export const archiveStreamHandlers: Handlers<"downloadArchive" | "uploadArchive"> = {
@@ -17,16 +19,23 @@ export const archiveStreamHandlers: Handlers<"downloadArchive" | "uploadArchive"
     const collection = await prism.collection(path.collection)
     if (query.purge) await collection.optimize({ signal })
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+    const name = `${path.collection}${ENDINGS[query.format]}`
+    const answer = new Response(readable, {
+      headers: { "content-type": "application/octet-stream", "content-disposition": `attachment; filename="${name}"` },
+    })
     const exported = collection.export(writable, {
       signal,
+      // Before the first byte: the head is not sent yet.
+      onSize: (bytes, { document_count, checksum }) => {
+        answer.headers.set(ARCHIVE_HEADERS.bytes, String(bytes))
+        answer.headers.set(ARCHIVE_HEADERS.documentCount, String(document_count))
+        answer.headers.set(ARCHIVE_HEADERS.checksum, checksum)
+      },
       ...(encryption ? { encryption } : { format: query.format === "snapshot" ? "snapshot" : "portable" }),
     })
     // The stream fails with it.
     exported.catch(() => {})
-    const name = `${path.collection}${ENDINGS[query.format]}`
-    return new Response(readable, {
-      headers: { "content-type": "application/octet-stream", "content-disposition": `attachment; filename="${name}"` },
-    })
+    return answer
   },
 
   uploadArchive: async ({ path, query, request, caller, signal }, { prism }) => {
@@ -34,7 +43,8 @@ export const archiveStreamHandlers: Handlers<"downloadArchive" | "uploadArchive"
     const ownName = path.collection === "-"
     // Which name that is tells the archive alone.
     if (ownName) assertMay(caller, "admin")
-    const problems: Problem[] = []
+    const problems: (Problem & { line?: string })[] = []
+    let linesLength = 0
     const source = (request.body ?? new Blob([]).stream()) as ReadableStream<Uint8Array>
     const report = await prism.restore(source, {
       mode,
@@ -46,8 +56,10 @@ export const archiveStreamHandlers: Handlers<"downloadArchive" | "uploadArchive"
       ...(where !== undefined && { where }),
       ...(ids !== undefined && { ids: idsOf(ids) }),
       ...(on_bad_line === "skip" && {
-        onBadLine: (problem: Problem) => {
-          if (problems.length < PROBLEMS_LISTED) problems.push(problem)
+        onBadLine: (problem: Problem, line: string | undefined) => {
+          if (problems.length === PROBLEMS_LISTED) return
+          linesLength += line?.length ?? 0
+          problems.push({ ...problem, ...(line !== undefined && linesLength <= LINES_LENGTH && { line }) })
         },
       }),
     })

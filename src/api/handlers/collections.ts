@@ -1,3 +1,4 @@
+import { PrismError } from "../../base/errors.ts"
 import { parseJson } from "../../base/json.ts"
 import { readText } from "../check-request.ts"
 import type { Handlers } from "../service.ts"
@@ -8,10 +9,12 @@ export const collectionHandlers: Handlers<
   "listCollections" | "createCollection" | "deleteCollection" | "schema" | "stats" | "optimize" | "verifyCollection"
 > = {
   listCollections: async ({ query, caller }, { prism }) => {
-    const collections = (await prism.collectionNames()).filter((name) => caller.may("admin", name))
-    if (!query.details) return { collections }
-    const details = (await prism.listCollections()).filter(({ name }) => caller.may("admin", name))
-    return { collections, details }
+    const may = (name: string) => caller.may("admin", name)
+    return {
+      collections: (await prism.collectionNames()).filter(may),
+      ...(query.details && { details: (await prism.listCollections()).filter(({ name }) => may(name)) }),
+      ...(query.all && { detached: (await prism.listDetached()).filter(({ name }) => may(name)) }),
+    }
   },
 
   createCollection: async ({ path, request }, { prism }) => {
@@ -20,9 +23,16 @@ export const collectionHandlers: Handlers<
     return { collection: collection.name, status: "created", backends: backendNames(backends) }
   },
 
-  deleteCollection: async ({ path }, { prism }) => {
-    await prism.deleteCollection(path.collection)
-    return { collection: path.collection, status: "deleted" }
+  deleteCollection: async ({ path: { collection }, query: { detached } }, { prism }) => {
+    if (detached === undefined) await prism.deleteCollection(collection)
+    else if (isCopyOf(detached, collection)) await prism.deleteDetached(detached)
+    else {
+      throw new PrismError("INVALID_REQUEST", `"${detached}" is no name of a copy of "${collection}"`, {
+        place: "detached",
+        hint: "GET /admin/collections?all=true tells the kept copies",
+      })
+    }
+    return { collection, status: "deleted" }
   },
 
   schema: async ({ path }, { prism }) => {
@@ -41,6 +51,11 @@ export const collectionHandlers: Handlers<
 
   verifyCollection: async ({ path, signal, onProgress }, { prism }) =>
     await (await prism.collection(path.collection)).verify({ signal, onProgress }),
+}
+
+/** The first copy has the collection's name, the next ones a number behind it. */
+function isCopyOf(copy: string, collection: string): boolean {
+  return copy === collection || (copy.startsWith(`${collection}.`) && /^\d+$/.test(copy.slice(collection.length + 1)))
 }
 
 /** A schema that was given in YAML stays text. */

@@ -1,12 +1,13 @@
-import { encodeUtf8 } from "../../base/bytes.ts"
 import { PrismError, type Problem } from "../../base/errors.ts"
 import { type JsonValue, parseJson } from "../../base/json.ts"
 import { chunksOf, streamOf } from "../../base/streams.ts"
-import type { Collection } from "../../collection/collection.ts"
+import type { Collection, Document } from "../../collection/collection.ts"
 import { DOCUMENT_BYTES_MAX, type DocumentInput, parseDocumentLine } from "../../collection/document.ts"
 import { readLines } from "../../formats/lines.ts"
+import { inChunks } from "../../formats/portable.ts"
 import { jsonAnswer } from "../answers.ts"
 import { readText } from "../check-request.ts"
+import type { AnswerOf } from "../contract.ts"
 import { isJsonLines } from "../request-body.ts"
 import type { Handlers } from "../service.ts"
 
@@ -21,11 +22,14 @@ interface Refused {
   readonly doc_id: string | null
   readonly error: string
   readonly code: string
+  readonly hint?: string
   readonly line?: number
 }
 
 /** Documents in and out. */
-export const documentHandlers: Handlers<"addDocuments" | "getDocument" | "deleteDocument" | "exportDocuments"> = {
+export const documentHandlers: Handlers<
+  "addDocuments" | "getDocument" | "deleteDocument" | "getDocuments" | "deleteDocuments" | "exportDocuments"
+> = {
   addDocuments: async ({ path, request }, { prism }) => {
     const collection = await prism.collection(path.collection)
     const addition = new Addition(collection)
@@ -38,8 +42,7 @@ export const documentHandlers: Handlers<"addDocuments" | "getDocument" | "delete
   getDocument: async ({ path }, { prism }) => {
     const found = await (await prism.collection(path.collection)).get(path.id)
     if (!found) throw notFound(path.collection, path.id)
-    const { id, fields, vector } = found
-    return { id, fields, ...(vector && { vector: Array.from(vector) }) }
+    return asJson(found)
   },
 
   deleteDocument: async ({ path }, { prism }) => {
@@ -48,19 +51,30 @@ export const documentHandlers: Handlers<"addDocuments" | "getDocument" | "delete
     return { id: path.id, status: "deleted" }
   },
 
-  exportDocuments: async ({ path }, { prism }) => {
+  getDocuments: async ({ path, body, signal }, { prism }) => {
     const collection = await prism.collection(path.collection)
-    return new Response(streamOf(linesOf(collection)), { headers: { "content-type": "application/x-ndjson" } })
+    const documents = []
+    const missing = []
+    for (const id of body.ids) {
+      signal.throwIfAborted()
+      const found = await collection.get(id)
+      if (found) documents.push(asJson(found))
+      else missing.push(id)
+    }
+    return { documents, missing }
+  },
+
+  deleteDocuments: async ({ path, body }, { prism }) =>
+    await (await prism.collection(path.collection)).deleteAll(body.ids),
+
+  exportDocuments: async ({ path, signal }, { prism }) => {
+    const lines = inChunks((await prism.collection(path.collection)).lines({ signal }))
+    return new Response(streamOf(lines), { headers: { "content-type": "application/x-ndjson" } })
   },
 }
 
-const LINE_END = encodeUtf8("\n")
-
-async function* linesOf(collection: Collection): AsyncGenerator<Uint8Array> {
-  for await (const line of collection.lines()) {
-    yield line
-    yield LINE_END
-  }
+function asJson({ id, fields, vector }: Document): AnswerOf<"getDocument"> {
+  return { id, fields, ...(vector && { vector: Array.from(vector) }) }
 }
 
 /** A list of documents, or an object with the list as `documents`. */
@@ -135,15 +149,28 @@ class Addition {
     const answer = { indexed: this.#indexed, failed: this.#failed, errors: this.#errors }
     if (this.#indexed > 0 || this.#failed === 0) return answer
     const [first] = this.#errors as [Refused]
-    const error = { code: first.code, message: `every document was refused; the first: ${first.error}` }
+    const { code, error: message, hint, doc_id } = first
+    const isSame = this.#errors.every(({ error }) => error === message)
+    const error = {
+      code,
+      message: isSame ? message : `every document was refused; the first: ${message}`,
+      ...(hint !== undefined && { hint }),
+      ...(doc_id !== null && { place: `document "${doc_id}"` }),
+    }
     return jsonAnswer({ ...answer, error }, 422)
   }
 
   #refuse(problem: Problem, line: number | undefined): void {
     this.#failed++
     if (this.#errors.length === ERRORS_LISTED) return
-    const { code, message } = problem
-    this.#errors.push({ doc_id: idOf(problem), error: message, code, ...(line !== undefined && { line }) })
+    const { code, message, hint } = problem
+    this.#errors.push({
+      doc_id: idOf(problem),
+      error: message,
+      code,
+      ...(hint !== undefined && { hint }),
+      ...(line !== undefined && { line }),
+    })
   }
 }
 

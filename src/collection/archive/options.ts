@@ -11,7 +11,7 @@ export type ArchiveSource = ReadableStream<Uint8Array> | RandomAccess
 
 export type ArchiveFormat = "portable" | "snapshot" | "encrypted"
 
-interface LongWork {
+export interface LongWork {
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: Progress) => void
 }
@@ -19,8 +19,9 @@ interface LongWork {
 export interface ExportOptions extends LongWork {
   /** "portable" (default): JSON lines, for any version. "snapshot": the index as it is. */
   readonly format?: "portable" | "snapshot"
-  /** Called before the first byte with how many there will be: of a portable archive exactly, of a snapshot at the least. */
-  readonly onSize?: (bytes: number) => void | Promise<void>
+  /** Called before the first byte with how many there will be: of a portable archive exactly, of a snapshot at the least;
+   *  and with what the archive's header will say. */
+  readonly onSize?: (bytes: number, header: Pick<ExportReport, "document_count" | "checksum">) => void | Promise<void>
   /** Given: the snapshot is encrypted, and any of these keys opens it. */
   readonly encryption?: EncryptionOptions
 }

@@ -57,7 +57,8 @@ export async function* portableChunks(
     graph: graphLines && { nodes: graphLines.nodes(), edges: graphLines.edges() },
   })
   const measure = await measureLines(content("measuring"), createSha256)
-  await options.onSize?.(portableBytes(description, measure, createSha256))
+  const header = { document_count: measure.documentCount, checksum: measure.checksum }
+  await options.onSize?.(portableBytes(description, measure, createSha256), header)
   const written = yield* writePortable(description, measure, content("writing"), createSha256)
   return {
     collection: name,

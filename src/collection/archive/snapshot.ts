@@ -59,8 +59,9 @@ export async function* snapshotChunks(
     segmentFormats: segmentFormats(schema),
     segments,
   }
-  await onSize?.(Math.floor(files.reduce((sum, { length }) => sum + length, 0) * SHARE_MIN))
   const { tarBytes: total, checksum } = measureSnapshot(description, files, codecs.createSha256)
+  const bytesMin = Math.floor(files.reduce((sum, { length }) => sum + length, 0) * SHARE_MIN)
+  await onSize?.(bytesMin, { document_count: view.documentCount, checksum })
   const pieces = async function* () {
     let done = 0
     for await (const piece of writeSnapshot(description, files, codecs.createSha256)) {
