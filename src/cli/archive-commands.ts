@@ -83,7 +83,7 @@ const OUTPUT_BYTES = 64 * 1024
 
 const diff = command({
   name: "diff",
-  description: "Tell which documents, nodes and edges differ between two archives, without restoring them",
+  description: "Tell which documents, nodes and edges differ between two archives",
   details: [
     "Each line is a document: + ID is only in AFTER, - ID only in BEFORE, ~ ID in both, with other fields or another vector. " +
       "Nodes and edges that no document brings are named as such: + node ID, - edge FROM -TYPE-> TO. " +
