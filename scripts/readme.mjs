@@ -32,6 +32,7 @@ const settled = (text) =>
     .replace(/ *\b\d+(\.\d+)? (B|kB|MB)\b/g, " 0 B")
     .replace(/\d+(\.\d+)? ?(ms|s)\b/g, "0 $2")
     .replace(/[0-9a-f]{64}/g, "<sha256>")
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
     .replace(/(\b\d{6})-[0-9a-f]{8}\b/g, "$1-<writer>")
     .trimEnd()
 

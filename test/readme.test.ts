@@ -31,7 +31,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(folder, { recursive: true }))
 
-const PAGES = ["README.md", "docs/storage.md"]
+const PAGES = ["README.md", "docs/storage.md", "docs/guides/export-import.md", "docs/guides/encryption.md"]
 
 test.each(PAGES)("every command of %s prints what stands there", (page) => {
   const steps = readmeSteps(readPage(page))
