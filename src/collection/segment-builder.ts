@@ -83,6 +83,7 @@ export async function buildSegment(
   target: Storage = storage,
 ): Promise<SegmentEntry | undefined> {
   options.signal?.throwIfAborted()
+  if (task.sources.length === 0) return undefined
   const sources = task.sources.map((source) => new Source(storage, task.directory, source))
   try {
     return await new SegmentBuild(target, createSha256, task, options, sources).run()
