@@ -239,6 +239,8 @@ try {
       edges: edges.slice(0, 3).map(({ from, to, edge_type }) => ({ from, to, edge_type })),
     })
     prism("collection", "restore", "-f", "wheel.prism.jsonl", "-t", "other", "--merge")
+    // What was replaced counts in the scores until it is merged away.
+    prism("index", "optimize", "-c", "other")
     await isSame("other")
   })
   await check("what was added of a node goes with its edges", async () => {

@@ -26,22 +26,23 @@ one, and on all, and holds what it is answered against this page; it also holds 
 export function renderPermissions(operations) {
   const lines = Object.values(operations).map((operation) => {
     const { method, path, permission } = operation
-    const allowed = ROLES.map((role) => (isAllowed(role, permission) ? "●" : ""))
+    const allowed = ROLES.map((role) => (isAllowed(role, operation) ? "●" : ""))
     return `| \`${method}\` | \`${path}\` | ${placeOf(operation)} | ${permission === "public" ? "●" : ""} | ${allowed.join(" | ")} |`
   })
   const head = ["| Method | Path | On | no key | read | write | delete | admin |", "|---|---|---|---|---|---|---|---|"]
   return `${INTRODUCTION}${[...head, ...lines].join("\n")}\n`
 }
 
-/** @param {string} role @param {string} permission */
-function isAllowed(role, permission) {
-  return permission === "public" || role === "admin" || role === permission
+/** @param {string} role @param {import("../src/api/contract.ts").Operation} operation */
+function isAllowed(role, { permission, scope }) {
+  return permission === "public" || scope === "own" || role === "admin" || role === permission
 }
 
 /** @param {import("../src/api/contract.ts").Operation} operation */
 function placeOf({ permission, scope }) {
   if (permission === "public") return "—"
   if (scope === undefined) return "all"
+  if (scope === "own") return `any for what the key began; for the rest \`${permission}\` on all`
   if (scope === "path") return "`{collection}`"
   return scope === "answer" ? "any; it answers what the key may see" : `\`${scope.body}\` of the body`
 }

@@ -106,8 +106,13 @@ describe("a server's configuration", () => {
     expect((await configOf({ flags: { host: "::" }, env: { PRISM_API_KEYS } })).apiKeys).toHaveLength(1)
   })
 
-  test("takes no key twice, and no key itself in place of its hash", async () => {
+  test("takes no key twice, none by a name that is no key's, and no key itself in place of its hash", async () => {
     expect(await refusal({ toml: KEY + KEY })).toMatchObject({ place: "prism.toml, api_keys" })
+    for (const name of ["local", "lock", "anonymous"]) {
+      expect(await refusal({ toml: KEY.replace('"app"', `"${name}"`) })).toMatchObject({
+        place: "prism.toml, api_keys.0.name",
+      })
+    }
     const plain = await refusal({ toml: KEY.replace(HASH, "secret-key") })
     expect(plain.place).toBe("prism.toml, api_keys.0.hash")
     expect(JSON.stringify([plain.message, plain.problems])).not.toContain("secret-key")

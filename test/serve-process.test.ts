@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
+import { networkInterfaces } from "node:os"
 import { join } from "node:path"
 import { describe, expect, test } from "vitest"
 import { readAnnouncement } from "../src/runtime-node/storage.ts"
@@ -24,6 +25,24 @@ async function fill(url: string, count: number, noteLength = 10): Promise<void> 
   const headers = { "content-type": "application/x-ndjson" }
   const added = await fetch(`${url}/collections/books/documents`, { method: "POST", body: lines.join(""), headers })
   expect(await added.json()).toMatchObject({ indexed: count, failed: 0 })
+}
+
+async function announced(data: string): Promise<{ url: string; token: string }> {
+  return JSON.parse((await readAnnouncement(data)) ?? "") as { url: string; token: string }
+}
+
+/** Runs commands on the data folder of a server, which they can change through it alone. */
+function changeBeside(folder: string): void {
+  writeFileSync(join(folder, "schema.json"), SCHEMA)
+  const { PATH = "", HOME = "" } = process.env
+  const prism = (...words: string[]) =>
+    spawnSync(process.execPath, [PRISM, "-d", "data", ...words], {
+      ...{ cwd: folder, env: { PATH, HOME }, encoding: "utf8" },
+      input: '{"id":"a","title":"one"}\n',
+    })
+  expect(prism("collection", "create", "books", "--schema", "schema.json")).toMatchObject({ status: 0, stderr: "" })
+  expect(prism("document", "import", "-c", "books")).toMatchObject({ status: 0, stderr: "" })
+  expect(JSON.parse(prism("collection", "list", "--json").stdout)).toMatchObject([{ document_count: 1 }])
 }
 
 async function countOf(url: string): Promise<number> {
@@ -93,10 +112,8 @@ describe("a server process", () => {
       cwd: folder.path,
       env: { PRISM_API_KEYS },
     })
-    const { port } = new URL(await server.url())
-    const data = join(folder.path, "data")
-    const { url, token } = JSON.parse((await readAnnouncement(data)) ?? "") as { url: string; token: string }
-    expect(url).toBe(`http://127.0.0.1:${port}`)
+    await server.line()
+    const { url, token } = await announced(join(folder.path, "data"))
     expect((await fetch(`${url}/admin/collections`)).status).toBe(401)
     const headers = { authorization: `Bearer ${token}` }
     expect((await fetch(`${url}/admin/collections`, { headers })).status).toBe(200)
@@ -248,6 +265,76 @@ describe("at the end", () => {
       }
     }
   }
+})
+
+describe("commands of this machine", () => {
+  /** A server with a port for them alone; undefined without openssl. */
+  function withTls(folder: string, more = ""): ServerProcess | undefined {
+    const tls = selfSigned()
+    if (tls === undefined) return undefined
+    writeFileSync(join(folder, "cert.pem"), tls.cert)
+    writeFileSync(join(folder, "key.pem"), tls.key)
+    const toml = `[server]\nport = 0\n${more}[tls]\ncert_file = "cert.pem"\nkey_file = "key.pem"\n`
+    writeFileSync(join(folder, "prism.toml"), toml)
+    return new ServerProcess([], { cwd: folder })
+  }
+
+  test("change what a server with a certificate that nobody knows holds", async ({ skip }) => {
+    await using folder = await temporaryFolder()
+    await using server = withTls(folder.path)
+    if (server === undefined) return skip("needs openssl")
+    expect(await server.url()).toMatch(/^https:/)
+    changeBeside(folder.path)
+    server.kill("SIGTERM")
+    expect(await server.ended()).toMatchObject({ code: 0 })
+  })
+
+  test("change what a server on an address of the network holds", async ({ skip }) => {
+    const host = Object.values(networkInterfaces())
+      .flatMap((addresses) => addresses ?? [])
+      .find(({ family, internal }) => family === "IPv4" && !internal)?.address
+    if (host === undefined) return skip("this machine has no other address than its own")
+    await using folder = await temporaryFolder()
+    const roles = [{ permissions: ["read"], collections: "*" }]
+    const PRISM_API_KEYS = JSON.stringify([{ name: "a", hash: "0".repeat(64), roles }])
+    await using server = new ServerProcess(["--port", "0", "--host", host], {
+      cwd: folder.path,
+      env: { PRISM_API_KEYS },
+    })
+    expect(await server.url()).toContain(`http://${host}:`)
+    changeBeside(folder.path)
+    server.kill("SIGTERM")
+    expect(await server.ended()).toMatchObject({ code: 0 })
+  })
+
+  test("are waited for at its end as all are, and broken off as all are", async ({ skip }) => {
+    for (const drain of ["", "drain_secs = 0\n"]) {
+      await using folder = await temporaryFolder()
+      await using server = withTls(folder.path, drain)
+      if (server === undefined) return skip("needs openssl")
+      await server.line()
+      changeBeside(folder.path)
+      const { url, token } = await announced(join(folder.path, "data"))
+      await using upload = await RawClient.connect(Number(new URL(url).port))
+      const line = '{"id":"b","title":"late"}\n'
+      const headers =
+        `Host: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/x-ndjson\r\n` +
+        `Content-Length: ${line.length}\r\nExpect: 100-continue`
+      await upload.send(`POST /collections/books/documents HTTP/1.1\r\n${headers}\r\n\r\n`)
+      await upload.until("100 Continue\r\n\r\n")
+      server.kill("SIGTERM")
+      if (drain === "") {
+        let ready: Response
+        do ready = await fetch(`${url}/ready`, { headers: { authorization: `Bearer ${token}` } })
+        while (ready.status === 200)
+        await upload.send(line)
+        expect(await upload.rest()).toMatch(/^HTTP\/1\.1 201 /)
+      } else {
+        expect(await upload.rest()).not.toContain("201")
+      }
+      expect(await server.ended()).toMatchObject({ code: 0 })
+    }
+  })
 })
 
 describe("TLS", () => {

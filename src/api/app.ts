@@ -24,12 +24,16 @@ export interface App {
   readonly routes: readonly { readonly method: string; readonly path: string }[]
   /** Answers a request of the contract; rejects never. `peer` is missing where the runtime does not know it. */
   fetch(request: Request, peer?: Peer): Promise<Response>
+  /** The same, but that only the local token lets anybody in. */
+  fetchLocal(request: Request, peer?: Peer): Promise<Response>
 }
 
 /** A request on its way, and what is known of it so far. */
 interface Exchange {
   readonly id: string
   readonly peer: Peer | undefined
+  /** Whether it came where the local token alone is taken. */
+  readonly isLocal: boolean
   readonly startedMs: number
   caller: Caller
   operation?: OperationId
@@ -81,9 +85,18 @@ class HttpApp implements App {
   }
 
   async fetch(request: Request, peer?: Peer): Promise<Response> {
+    return await this.#exchange(request, peer, false)
+  }
+
+  async fetchLocal(request: Request, peer?: Peer): Promise<Response> {
+    return await this.#exchange(request, peer, true)
+  }
+
+  async #exchange(request: Request, peer: Peer | undefined, isLocal: boolean): Promise<Response> {
     const { clock, metrics } = this.#service
     metrics.began()
-    const exchange: Exchange = { id: requestIdOf(request), peer, startedMs: clock.monotonicMs(), caller: NOBODY }
+    const startedMs = clock.monotonicMs()
+    const exchange: Exchange = { id: requestIdOf(request), peer, isLocal, startedMs, caller: NOBODY }
     const response = await this.#audited(exchange, await this.#router.fetch(request, exchange))
     return this.#sent(request, response, exchange)
   }
@@ -91,10 +104,11 @@ class HttpApp implements App {
   #createRouter(): Hono<{ Bindings: Exchange }> {
     const { allowedOrigins, limits } = this.#service.config
     const router = new Hono<{ Bindings: Exchange }>()
-    router.use(async ({ req }, next) => {
+    router.use(async ({ req, env }, next) => {
       assertHeadersFit(req.raw, limits.headerBytes)
       assertNoKeyInUrl(new URL(req.url))
-      if (this.#authenticator.isOpen) assertFromHere(req.raw, allowedOrigins)
+      if (env.isLocal) env.caller = this.#authenticator.identifyLocal(req.raw)
+      else if (this.#authenticator.isOpen) assertFromHere(req.raw, allowedOrigins)
       await next()
     })
     const answerOrigin = cors({
@@ -155,7 +169,7 @@ class HttpApp implements App {
     const caller = this.#identify(operation, request, exchange)
     const { permission, scope } = operation
     if (scope === undefined || scope === "path") this.#authorize(exchange, permission, [collectionIn(path)])
-    else assertMaySomewhere(caller, permission)
+    else if (scope !== "own") assertMaySomewhere(caller, permission)
     const { query } = checkParameters(operation, request, path)
     const limited = limitBody(operation, request, config.limits, clock)
     const isRaw = typeof operation.body === "string"
@@ -184,10 +198,10 @@ class HttpApp implements App {
     run: Work,
   ): Promise<Response> {
     const { jobs } = this.#service
-    const { operation, collection = null, isAudited = false } = exchange
-    const kind = operation as OperationId
-    if (wait) return jsonAnswer(await jobs.wait(jobs.start(kind, collection, run)), status)
-    const job = jobs.start(kind, collection, (tools) => this.#runUnwatched({ ...exchange, isAudited }, run, tools))
+    const { operation, collection = null, caller, isAudited = false } = exchange
+    const about = { kind: operation as OperationId, collection, started_by: caller.name }
+    if (wait) return jsonAnswer(await jobs.wait(jobs.start(about, run)), status)
+    const job = jobs.start(about, (tools) => this.#runUnwatched({ ...exchange, isAudited }, run, tools))
     exchange.isAudited = false
     return jsonAnswer({ job: job.answer() }, 202)
   }
@@ -224,7 +238,7 @@ class HttpApp implements App {
     const { peer } = exchange
     if (permission === "public") return NOBODY
     try {
-      exchange.caller = this.#authenticator.identify(request, peer)
+      if (!exchange.isLocal) exchange.caller = this.#authenticator.identify(request, peer)
     } catch (error) {
       // Guesses at keys are counted too.
       this.#rateLimit.take(`peer ${peer?.address}`)

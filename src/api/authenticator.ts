@@ -31,11 +31,24 @@ export class Authenticator {
     let found: Caller | undefined
     // All are compared, each to its end: how long it takes tells nothing about any.
     for (const { hash: known, caller } of this.#callers) if (isSame(hash, known)) found = caller
-    if (this.#localHash !== undefined && peer?.isLoopback && isSame(hash, this.#localHash)) found = LOCK_READER
+    if (peer?.isLoopback && this.#isLocal(hash)) found = LOCK_READER
     if (found) return found
     throw new PrismError("UNAUTHORIZED", "this API key is not known here", {
       hint: "its hash must stand under api_keys in prism.toml",
     })
+  }
+
+  /** Where the local token is all that is taken. @throws PrismError UNAUTHORIZED, INVALID_REQUEST */
+  identifyLocal(request: Request): Caller {
+    const key = keyOf(request.headers)
+    if (key !== undefined && this.#isLocal(hashApiKey(key, this.#createSha256))) return LOCK_READER
+    throw new PrismError("UNAUTHORIZED", "this address is for commands beside the data directory alone", {
+      hint: "ask where the server says that it listens",
+    })
+  }
+
+  #isLocal(hash: string): boolean {
+    return this.#localHash !== undefined && isSame(hash, this.#localHash)
   }
 }
 

@@ -1,6 +1,7 @@
 // How a server is set up: flags, else the environment, else prism.toml, else the defaults.
 import * as z from "zod"
 import { PrismError, type Problem } from "../base/errors.ts"
+import { ANYBODY, LOCK_READER, NOBODY } from "./caller.ts"
 import { type ConfigFile, type ConfigSources, pathFrom } from "./config-file.ts"
 import { isLoopback } from "./loopback.ts"
 import { shapeProblems } from "./shape-problems.ts"
@@ -86,10 +87,17 @@ const path = z.string().min(1)
 const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
   error: "is a scheme, a host and maybe a port, such as https://app.example",
 })
+const NAMES_WITHOUT_KEY = [ANYBODY, NOBODY, LOCK_READER].map(({ name }) => name)
 export const API_KEYS_SHAPE = z
   .array(
     z.strictObject({
-      name: z.string().min(1).max(128),
+      name: z
+        .string()
+        .min(1)
+        .max(128)
+        .refine((name) => !NAMES_WITHOUT_KEY.includes(name), {
+          error: "is what logs call somebody without such a key",
+        }),
       hash: z.string().regex(/^[0-9a-f]{64}$/, {
         error: "is the SHA-256 of a key in 64 lowercase hex characters: prism api-key generate prints both",
       }),

@@ -15,8 +15,9 @@ export interface Operation {
   readonly permission: Permission
   /** Where the collection stands that the permission is about: as `collection` in the path; at this place of the body, such
    *  as `searches[].collection`; or nowhere, because the answer holds what its asker may see. Without a scope, and where
-   *  the body names no collection, the permission is about all of them. */
-  readonly scope?: "path" | "answer" | { readonly body: string }
+   *  the body names no collection, the permission is about all of them. `own`: so it is, but any key does for what was begun
+   *  with that key. */
+  readonly scope?: "path" | "answer" | "own" | { readonly body: string }
   readonly tag: "Collections" | "Documents" | "Search" | "Graph" | "Archives" | "Jobs" | "Server"
   readonly summary: string
   readonly description?: string
@@ -874,6 +875,7 @@ export const OPERATIONS = {
     method: "GET",
     path: "/_admin/jobs",
     permission: "admin",
+    scope: "own",
     tag: "Jobs",
     summary: "Jobs that run, and those that ended lately",
     status: 200,
@@ -883,6 +885,7 @@ export const OPERATIONS = {
     method: "GET",
     path: "/_admin/jobs/{id}",
     permission: "admin",
+    scope: "own",
     tag: "Jobs",
     summary: "How far a job is, and what became of it",
     status: 200,
@@ -892,6 +895,7 @@ export const OPERATIONS = {
     method: "DELETE",
     path: "/_admin/jobs/{id}",
     permission: "admin",
+    scope: "own",
     tag: "Jobs",
     summary: "Cancels a job that runs; what it was making is taken away",
     status: 200,

@@ -15,6 +15,8 @@ const record = z.object({
   id: z.string(),
   kind: z.string(),
   collection: z.string().nullable(),
+  /** As `Caller.name`. */
+  started_by: z.string(),
   /** RFC 3339, UTC. */
   created_at: z.string(),
   /** Files outside the data folder that it may leave behind; absolute paths. */

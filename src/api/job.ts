@@ -40,6 +40,11 @@ export class Job {
     this.#now = now
   }
 
+  /** The name of who asked for it. */
+  get startedBy(): string {
+    return this.#record.started_by
+  }
+
   get state(): JobAnswer["state"] {
     return this.#state
   }

@@ -69,24 +69,19 @@ export class Jobs {
   get(id: string): Job {
     const job = this.#jobs.get(id)
     if (job) return job
-    throw new PrismError("JOB_NOT_FOUND", "there is no such job", { hint: "GET /_admin/jobs tells which there are" })
+    throw jobNotFound()
   }
 
   /** TOO_MANY_REQUESTS where enough run; UNAVAILABLE once the server ends. */
-  start(kind: string, collection: string | null, work: Work): Job {
+  start(about: Pick<JobRecord, "kind" | "collection" | "started_by">, work: Work): Job {
     if (this.#isClosing) throw new PrismError("UNAVAILABLE", "the server is ending", { hint: "ask again in a while" })
     if (this.#running.size >= this.#concurrent) {
       throw new PrismError("TOO_MANY_REQUESTS", `${this.#running.size} jobs run, and no more may at once`, {
         hint: "wait until one has ended, or cancel one: GET /_admin/jobs lists them",
       })
     }
-    const record = {
-      id: crypto.randomUUID(),
-      kind,
-      collection,
-      created_at: new Date().toISOString(),
-      temporaries: [] as string[],
-    }
+    const temporaries: string[] = []
+    const record = { ...about, id: crypto.randomUUID(), created_at: new Date().toISOString(), temporaries }
     const job = new Job(record, "running", this.#now)
     this.#jobs.set(job.id, job)
     this.#running.set(job, this.#run(job, record, work))
@@ -146,4 +141,8 @@ export class Jobs {
     this.#jobs.delete(oldest.id)
     if (oldest.state === "interrupted") await this.#forget(oldest)
   }
+}
+
+export function jobNotFound(): PrismError {
+  return new PrismError("JOB_NOT_FOUND", "there is no such job", { hint: "GET /_admin/jobs tells which there are" })
 }

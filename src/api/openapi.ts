@@ -146,6 +146,7 @@ function describe(id: OperationId, operation: Operation): DescribedOperation {
 
 function permissionText({ permission, scope }: Operation): string {
   if (permission === "public") return "Anybody may ask."
+  if (scope === "own") return `Needs \`${permission}\` on all collections, but for what was begun with the same key.`
   const where =
     scope === undefined
       ? "on all collections"
@@ -209,7 +210,7 @@ function responsesOf(operation: Operation): Record<string, Answer | Reference> {
     description: "With `wait: false`: a job that goes on",
     content: { [JSON_TYPE]: { schema: { $ref: "#/components/schemas/Job" } } },
   }
-  const isAbout = path.includes("{") || operation.scope !== undefined
+  const isAbout = path.includes("{") || (operation.scope !== undefined && operation.scope !== "own")
   const errors = new Set([400, 431, 500, 503])
   if (permission !== "public") for (const more of [401, 403, 429]) errors.add(more)
   if (isAbout) for (const more of [404, 409]) errors.add(more)

@@ -1,4 +1,3 @@
-import { createApp } from "../api/app.ts"
 import { auditFile } from "../api/audit.ts"
 import { BackupRoots } from "../api/backup-roots.ts"
 import { systemClock } from "../api/clock.ts"
@@ -19,6 +18,7 @@ import { command } from "./command.ts"
 import type { Context } from "./context.ts"
 import { findDataDirectory } from "./data-directory.ts"
 import { printable } from "./format.ts"
+import { listen } from "./listen.ts"
 import { usageError } from "./parse.ts"
 import { readText } from "./streams.ts"
 
@@ -89,10 +89,10 @@ export const serveCommand = command({
       localToken,
       uptime: () => (context.now() - began) / 1000,
     }
-    const server = await listen(context, options, service)
+    const server = await listen(runtime, options, service)
     try {
       // For commands of this machine on the same data directory: they ask this server, which shows them its lock alone.
-      await prism.announce(JSON.stringify({ url: localUrl(config, server), token: localToken }))
+      await prism.announce(JSON.stringify({ url: server.localUrl, token: localToken }))
       await greet(context, server, directory)
       void openCollections(context, prism)
       await aborted(signal)
@@ -117,18 +117,6 @@ async function serveOptions(
     headerBytes: limits.headerBytes,
     headerSecs: limits.requestSecs,
   }
-}
-
-async function listen({ runtime }: Context, options: ServeOptions, service: Service): Promise<HttpServer> {
-  if (runtime.serve === undefined) throw new PrismError("NOT_SUPPORTED", `${runtime.name} cannot listen`)
-  const app = createApp(service)
-  return await runtime.serve((request, peer) => app.fetch(request, peer), options)
-}
-
-/** Where processes of this machine reach it: one that listens to all addresses has no address of its own. */
-function localUrl({ host }: ServerConfig, { url }: HttpServer): string {
-  if (host === "0.0.0.0") return url.replace(host, "127.0.0.1")
-  return host === "::" ? url.replace("[::]", "[::1]") : url
 }
 
 async function greet(context: Context, { url, port }: HttpServer, directory: string): Promise<void> {

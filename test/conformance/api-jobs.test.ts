@@ -1,6 +1,8 @@
 // Long work as jobs: it goes on without whoever asked for it, can be followed and cancelled, and leaves nothing behind.
 import { describe, expect, test } from "vitest"
+import { hashApiKey } from "../../src/api/api-key.ts"
 import type { BackupRoots } from "../../src/api/backup-roots.ts"
+import type { ApiKey } from "../../src/api/config.ts"
 import type { JobAnswer } from "../../src/api/contract.ts"
 import type { JobTools } from "../../src/api/job.ts"
 import { Jobs } from "../../src/api/jobs.ts"
@@ -9,7 +11,7 @@ import { generateKey } from "../../src/formats/key.ts"
 import type { Files } from "../../src/runtime.ts"
 import type { Storage } from "../../src/storage/storage.ts"
 import { testApi } from "../support/api.ts"
-import { ApiServer } from "../support/api-server.ts"
+import { type AnswerBody, ApiServer } from "../support/api-server.ts"
 import { documentsOf, fillSmall } from "../support/archives.ts"
 import { LastingStorage } from "../support/lasting-storage.ts"
 import { refusal } from "../support/refusal.ts"
@@ -41,6 +43,8 @@ function held(): { work: (tools: JobTools) => Promise<string>; latch: Latch; beg
   return { work, latch, begun }
 }
 
+const about = (kind: string, collection: string) => ({ kind, collection, started_by: "local" })
+
 function failing(error: Error): never {
   throw error
 }
@@ -52,7 +56,7 @@ describe("jobs", () => {
   test("a job runs, can be asked for, and keeps what it came to", async () => {
     const jobs = await openJobs()
     const { work, latch } = held()
-    const job = jobs.start("exportArchive", "c", work)
+    const job = jobs.start(about("exportArchive", "c"), work)
     expect(job.answer()).toEqual({
       id: expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
       kind: "exportArchive",
@@ -79,7 +83,7 @@ describe("jobs", () => {
 
   test("an error has the shape that every answer gives it, and a bug tells nothing", async () => {
     const jobs = await openJobs()
-    const fail = (error: Error) => jobs.start("optimize", "c", async () => failing(error))
+    const fail = (error: Error) => jobs.start(about("optimize", "c"), async () => failing(error))
     const told = fail(new PrismError("CORRUPT", "it is damaged", { hint: "restore it", place: "a" }))
     expect((await refusal(jobs.wait(told))).code).toBe("CORRUPT")
     expect(told.answer()).toMatchObject({
@@ -96,7 +100,7 @@ describe("jobs", () => {
     let at = 0
     const jobs = await openJobs(1, () => at)
     const seen: JobAnswer["progress"][] = []
-    const job = jobs.start("exportArchive", "c", async ({ onProgress }) => {
+    const job = jobs.start(about("exportArchive", "c"), async ({ onProgress }) => {
       const tell = (stage: "measuring" | "writing", done: number, total: number | undefined) => {
         onProgress({ stage, unit: "documents", done, total })
         seen.push(jobs.list()[0]!.answer().progress)
@@ -121,12 +125,12 @@ describe("jobs", () => {
   test("no more than so many run at once", async () => {
     const jobs = await openJobs(2)
     const [one, two] = [held(), held()]
-    const first = jobs.start("optimize", "c", one.work)
-    jobs.start("optimize", "c", two.work)
-    expect(() => jobs.start("optimize", "c", held().work)).toThrow(/no more may/)
+    const first = jobs.start(about("optimize", "c"), one.work)
+    jobs.start(about("optimize", "c"), two.work)
+    expect(() => jobs.start(about("optimize", "c"), held().work)).toThrow(/no more may/)
     one.latch.open()
     await jobs.wait(first)
-    const third = jobs.start("optimize", "c", async () => 3)
+    const third = jobs.start(about("optimize", "c"), async () => 3)
     expect(await jobs.wait(third)).toBe(3)
     two.latch.open()
     await jobs.close()
@@ -137,7 +141,7 @@ describe("jobs", () => {
     const cleared = new Latch()
     const begun = new Latch()
     let isClear = false
-    const job = jobs.start("exportArchive", "c", async ({ signal }) => {
+    const job = jobs.start(about("exportArchive", "c"), async ({ signal }) => {
       begun.open()
       await new Promise((resolve) => {
         signal.addEventListener("abort", resolve)
@@ -158,7 +162,7 @@ describe("jobs", () => {
   test("one that is cancelled before it began does nothing", async () => {
     const jobs = await openJobs()
     let ran = false
-    const job = jobs.start("optimize", "c", async () => {
+    const job = jobs.start(about("optimize", "c"), async () => {
       ran = true
     })
     await jobs.cancel(job)
@@ -168,10 +172,10 @@ describe("jobs", () => {
   test("the last thousand that ended are told of, and all that run", async () => {
     const jobs = await openJobs(2)
     const { work, latch } = held()
-    const first = jobs.start("optimize", "c", work)
+    const first = jobs.start(about("optimize", "c"), work)
     const ids: string[] = []
     for (let i = 0; i < 1003; i++) {
-      const job = jobs.start("optimize", "c", async () => i)
+      const job = jobs.start(about("optimize", "c"), async () => i)
       await jobs.wait(job)
       ids.push(job.id)
     }
@@ -186,10 +190,10 @@ describe("jobs", () => {
   test("at the server's end those that run are cancelled, and no more are taken", async () => {
     const jobs = await openJobs()
     const { work } = held()
-    const job = jobs.start("optimize", "c", work)
+    const job = jobs.start(about("optimize", "c"), work)
     await jobs.close()
     expect(job.state).toBe("cancelled")
-    expect(() => jobs.start("optimize", "c", held().work)).toThrow("the server is ending")
+    expect(() => jobs.start(about("optimize", "c"), held().work)).toThrow("the server is ending")
   })
 })
 
@@ -256,7 +260,7 @@ describe("after a crash", () => {
     const storage = await runtime.openStorage(`${folder.path}/data`, { create: true })
     await Jobs.open({ storage, concurrent: 1 })
     const id = crypto.randomUUID()
-    const record = { id, kind: "exportArchive", collection: "c", created_at: "2026-01-01T00:00:00Z" }
+    const record = { id, ...about("exportArchive", "c"), created_at: "2026-01-01T00:00:00Z" }
     const temporaries = [victim, `${folder.path}/.prism-../victim`, `${folder.path}/.prism-ab.tmp/../victim`]
     await system.write(`${folder.path}/data/jobs/${id}.json`, JSON.stringify({ ...record, temporaries }))
     const jobs = await Jobs.open({ storage, files: runtime.files, concurrent: 1 })
@@ -268,11 +272,11 @@ describe("after a crash", () => {
     await using folder = await temporaryFolder()
     const storage = await runtime.openStorage(folder.path, { create: true })
     const jobs = await Jobs.open({ storage, concurrent: 9 })
-    await jobs.wait(jobs.start("optimize", "a", async () => 1))
-    await jobs.wait(jobs.start("optimize", "b", async () => failing(new Error("no")))).catch(() => {})
-    const cancelled = jobs.start("optimize", "c", held().work)
+    await jobs.wait(jobs.start(about("optimize", "a"), async () => 1))
+    await jobs.wait(jobs.start(about("optimize", "b"), async () => failing(new Error("no")))).catch(() => {})
+    const cancelled = jobs.start(about("optimize", "c"), held().work)
     await jobs.cancel(cancelled)
-    const last = jobs.start("optimize", "d", held().work)
+    const last = jobs.start(about("optimize", "d"), held().work)
     await jobs.close()
     const left = await Jobs.open({ storage, concurrent: 1 })
     expect(left.list().map((job) => job.answer())).toMatchObject([
@@ -330,13 +334,66 @@ describe("over HTTP", () => {
     expect(jobs.list()[0]!.answer()).toMatchObject({ state: "failed", error: { code: "INTERNAL" } })
   })
 
+  test("are shown to whoever started them, and to whoever administers everything", async () => {
+    const keys = { reader: "read:logs-*", twin: "read:logs-*", owner: "admin:logs-*", root: "admin:*" }
+    const apiKeys = Object.entries(keys).map(([name, role]): ApiKey => {
+      const [permission, collections] = role.split(":") as ["read" | "admin", string]
+      return {
+        name,
+        hash: hashApiKey(name, runtime.createSha256),
+        roles: [{ permissions: [permission], collections }],
+      }
+    })
+    const storage = new LastingStorage()
+    const jobs = await Jobs.open({ storage, concurrent: 2 })
+    await using api = await testApi({ apiKeys, service: { jobs } })
+    const ask = async (key: string, method: string, path = "", body?: unknown) => {
+      const response = await api.send(method, `/_admin/jobs${path}`, body, { "x-api-key": key })
+      const { jobs: shown, job, error } = (await response.json()) as Partial<AnswerBody>
+      return shown?.map(({ id }) => id) ?? job?.state ?? error?.code
+    }
+    const { work, latch, begun } = held()
+    const { id } = jobs.start({ ...about("verifyCollection", "logs-a"), started_by: "reader" }, work)
+    await begun.opened
+    for (const key of ["twin", "owner"]) {
+      expect(await ask(key, "GET")).toEqual([])
+      expect(await ask(key, "GET", `/${id}`)).toBe("JOB_NOT_FOUND")
+      expect(await ask(key, "DELETE", `/${id}`)).toBe("JOB_NOT_FOUND")
+    }
+    for (const key of ["reader", "root"]) {
+      expect(await ask(key, "GET")).toEqual([id])
+      expect(await ask(key, "GET", `/${id}`)).toBe("running")
+    }
+    expect(await ask("reader", "DELETE", `/${id}`)).toBe("cancelled")
+    latch.open()
+  })
+
+  test("know who started them by the request, also after a crash", async () => {
+    await using folder = await temporaryFolder()
+    const storage = await runtime.openStorage(folder.path, { create: true })
+    const jobs = await Jobs.open({ storage, concurrent: 1 })
+    const role = { permissions: ["read"] as const, collections: "*" }
+    const apiKeys = [{ name: "reader", hash: hashApiKey("reader", runtime.createSha256), roles: [role] }]
+    await using api = await testApi({ apiKeys, service: { jobs } })
+    await fillSmall(api.prism)
+    const body = { wait: false }
+    const started = await api.send("POST", "/collections/c/verify", body, { "x-api-key": "reader" })
+    const { job } = (await started.json()) as AnswerBody
+    expect(jobs.get(job.id).startedBy).toBe("reader")
+    await jobs.idle()
+    jobs.start({ ...about("optimize", "c"), started_by: "reader" }, held().work)
+    await jobs.close()
+    const left = await Jobs.open({ storage, concurrent: 1 })
+    expect(left.list().map(({ startedBy }) => startedBy)).toEqual(["reader"])
+  })
+
   test("beyond the limit it is 429, with what to do", async () => {
     await using folder = await temporaryFolder()
     await using api = await server(folder.path)
     const { jobs } = api.service
     const [one, two] = [held(), held()]
-    jobs.start("optimize", "c", one.work)
-    jobs.start("optimize", "c", two.work)
+    jobs.start(about("optimize", "c"), one.work)
+    jobs.start(about("optimize", "c"), two.work)
     expect(await api.post("/collections/c/optimize", {})).toMatchObject({
       status: 429,
       body: { error: { code: "TOO_MANY_REQUESTS", hint: expect.stringContaining("/_admin/jobs") } },

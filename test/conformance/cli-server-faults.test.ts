@@ -218,8 +218,8 @@ describe("an interrupt", () => {
     // Nothing to do for the job itself: it is held up before it begins.
     const { jobs } = server.api.service
     const start = jobs.start.bind(jobs)
-    jobs.start = (kind, collection, work) =>
-      start(kind, collection, async (tools) => {
+    jobs.start = (about, work) =>
+      start(about, async (tools) => {
         tools.onProgress({ stage: "optimizing", unit: "documents", done: 1, total: 2 })
         await new Promise((_resolve, reject) =>
           tools.signal.addEventListener("abort", () => reject(tools.signal.reason as Error)),
