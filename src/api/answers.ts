@@ -1,13 +1,20 @@
 import { encodeUtf8 } from "../base/bytes.ts"
 import { ERROR_CODES, type ErrorCode, PrismError } from "../base/errors.ts"
 import { stringifyJson } from "../base/json.ts"
+import { streamOf } from "../base/streams.ts"
+
+export const JSON_TYPE = "application/json; charset=utf-8"
 
 /** A JSON answer; long integers are exact. */
 export function jsonAnswer(value: unknown, status = 200, headers: Record<string, string> = {}): Response {
-  return textAnswer(stringifyJson(value), "application/json; charset=utf-8", status, headers)
+  return textAnswer(stringifyJson(value), JSON_TYPE, status, headers)
 }
 
-/** An answer that is known whole. Its length is said: an answer without one is a stream, which may break off. */
+/** Answers of up to this size leave at once: a connection's buffers take them whole. */
+const PIECE_BYTES = 64 * 1024
+
+/** An answer that is known whole. Where it is small its length is said; a larger one is a stream, so that it counts until
+ *  the client has taken it, and may break off. */
 export function textAnswer(
   text: string,
   mediaType: string,
@@ -15,10 +22,17 @@ export function textAnswer(
   headers: Record<string, string> = {},
 ): Response {
   const bytes = encodeUtf8(text)
+  if (bytes.length > PIECE_BYTES) {
+    return new Response(streamOf(piecesOf(bytes)), { status, headers: { "content-type": mediaType, ...headers } })
+  }
   return new Response(bytes as Uint8Array<ArrayBuffer>, {
     status,
     headers: { "content-type": mediaType, "content-length": String(bytes.length), ...headers },
   })
+}
+
+async function* piecesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.slice(at, at + PIECE_BYTES)
 }
 
 /** What an error says to a client. Of a bug it says nothing that may be secret: the log has it. */

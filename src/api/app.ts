@@ -2,6 +2,7 @@
 import { Hono } from "hono"
 import { cors } from "hono/cors"
 import { ERROR_CODES, PrismError } from "../base/errors.ts"
+import { tapped } from "../base/streams.ts"
 import type { Peer } from "../runtime.ts"
 import { errorAnswer, jsonAnswer } from "./answers.ts"
 import type { AuditEntry } from "./audit.ts"
@@ -10,7 +11,6 @@ import { begun } from "./begun.ts"
 import { assertMay, assertMaySomewhere, type Caller, NOBODY } from "./caller.ts"
 import { checkBody, checkParameters } from "./check-request.ts"
 import { OPERATIONS, type Operation, type OperationId, type Permission } from "./contract.ts"
-import { countedBody } from "./counted-body.ts"
 import { assertFromHere } from "./guard.ts"
 import { handlers } from "./handlers/handlers.ts"
 import type { JobTools, Work } from "./job.ts"
@@ -55,6 +55,10 @@ const WHILE_DRAINING: ReadonlySet<OperationId> = new Set([
   "cancelJob",
 ])
 
+/** What those who watch over a server ask, and what is answered however much else is: the rest counts. Of these, the ones
+ *  with a key have the rate of that key. */
+const UNLIMITED: ReadonlySet<OperationId> = new Set(["health", "ready", "metrics", "serverStats"])
+
 const METHODS = ["GET", "POST", "PUT", "DELETE"] as const
 const EXPOSED_HEADERS = ["X-Request-Id", "Retry-After", "Content-Disposition"]
 const ALLOWED_HEADERS = ["Authorization", "X-API-Key", "Content-Type", "X-Request-Id", "Prism-Key", "Prism-Passphrase"]
@@ -97,8 +101,23 @@ class HttpApp implements App {
     metrics.began()
     const startedMs = clock.monotonicMs()
     const exchange: Exchange = { id: requestIdOf(request), peer, isLocal, startedMs, caller: NOBODY }
-    const response = await this.#audited(exchange, await this.#router.fetch(request, exchange))
+    const response = await this.#audited(exchange, await this.#routed(request, exchange))
     return this.#sent(request, response, exchange)
+  }
+
+  /** The router hands on what is thrown and is no Error, as the reason of a signal may be. */
+  async #routed(request: Request, exchange: Exchange): Promise<Response> {
+    try {
+      return await this.#router.fetch(request, exchange)
+    } catch (error) {
+      return this.#failed(request, exchange, error)
+    }
+  }
+
+  #failed({ signal }: Request, exchange: Exchange, error: unknown): Response {
+    const isGone = signal.aborted && !(error instanceof PrismError)
+    exchange.error = isGone ? new PrismError("INTERRUPTED", "the client has gone", { cause: error }) : error
+    return errorAnswer(exchange.error)
   }
 
   #createRouter(): Hono<{ Bindings: Exchange }> {
@@ -149,11 +168,7 @@ class HttpApp implements App {
       })
       return errorAnswer(env.error)
     })
-    router.onError((error, { req, env }) => {
-      const isGone = req.raw.signal.aborted && !(error instanceof PrismError)
-      env.error = isGone ? new PrismError("INTERRUPTED", "the client has gone", { cause: error }) : error
-      return errorAnswer(env.error)
-    })
+    router.onError((error, { req, env }) => this.#failed(req.raw, env, error))
     return router
   }
 
@@ -165,8 +180,8 @@ class HttpApp implements App {
     exchange: Exchange,
   ): Promise<Response> {
     const { config, clock } = this.#service
-    this.#begin(operation, exchange)
     const caller = this.#identify(operation, request, exchange)
+    this.#begin(exchange)
     const { permission, scope } = operation
     if (scope === undefined || scope === "path") this.#authorize(exchange, permission, [collectionIn(path)])
     else if (scope !== "own") assertMaySomewhere(caller, permission)
@@ -221,8 +236,8 @@ class HttpApp implements App {
   }
 
   /** @throws PrismError UNAVAILABLE */
-  #begin(operation: Operation, exchange: Exchange): void {
-    if (operation.tag === "Server") return
+  #begin(exchange: Exchange): void {
+    if (UNLIMITED.has(exchange.operation as OperationId)) return
     const { concurrentRequests } = this.#service.config.limits
     if (this.#running >= concurrentRequests) {
       throw new PrismError("UNAVAILABLE", `${concurrentRequests} requests are at work already`, {
@@ -236,7 +251,10 @@ class HttpApp implements App {
   /** @throws PrismError UNAUTHORIZED, INVALID_REQUEST, TOO_MANY_REQUESTS */
   #identify({ permission }: Operation, request: Request, exchange: Exchange): Caller {
     const { peer } = exchange
-    if (permission === "public") return NOBODY
+    if (permission === "public") {
+      if (!UNLIMITED.has(exchange.operation as OperationId)) this.#rateLimit.take(`peer ${peer?.address}`)
+      return NOBODY
+    }
     try {
       if (!exchange.isLocal) exchange.caller = this.#authenticator.identify(request, peer)
     } catch (error) {
@@ -315,9 +333,16 @@ class HttpApp implements App {
       this.#ended(request, status, request.method === "HEAD" ? 0 : Number(declared), exchange)
       return response
     }
-    const body = countedBody(response.body as ReadableStream<Uint8Array>, (bytes, error) => {
-      exchange.error ??= error
-      this.#ended(request, status, bytes, exchange, error !== undefined)
+    const { clock, config } = this.#service
+    const late = new AbortController()
+    const body = tapped(response.body as ReadableStream<Uint8Array>, {
+      signal: late.signal,
+      onWait: () => clock.after(config.limits.idleBodySecs * 1000, () => late.abort(notTaken())),
+      onEnd: (end) => {
+        if (end.outcome === "failed") exchange.error ??= end.error
+        if (end.outcome === "cancelled") exchange.error ??= gone()
+        this.#ended(request, status, end.bytes, exchange, end.outcome !== "whole")
+      },
     })
     return new Response(body, { status, headers })
   }
@@ -346,6 +371,16 @@ class HttpApp implements App {
     })
     if (exchange.isCounted) this.#running--
   }
+}
+
+function gone(): PrismError {
+  return new PrismError("INTERRUPTED", "the client went away before the end of the answer")
+}
+
+function notTaken(): PrismError {
+  return new PrismError("REQUEST_TIMEOUT", "the client did not go on to take the answer", {
+    hint: "limits.idle_body_secs of prism.toml says how long a server waits",
+  })
 }
 
 /** A client's own id, where it can stand in a log; else a new one. */

@@ -43,11 +43,13 @@ export interface Role {
 export interface Limits {
   /** Of a body that is parsed whole; what streams has no end but the disk's. */
   readonly bodyBytes: number
+  /** Of what one answer collects of documents, of searches too; what streams has no limit. */
+  readonly answerBytes: number
   /** Of the request line and the headers together. */
   readonly headerBytes: number
-  /** For the headers to arrive, and for an answer that is neither long work nor a stream. */
+  /** For the headers to arrive, and for a body that is parsed whole. How long the server itself works has no limit. */
   readonly requestSecs: number
-  /** Without a byte of a body that was announced. */
+  /** Without a byte of a body that was announced, and without one taken of an answer. */
   readonly idleBodySecs: number
   readonly concurrentRequests: number
   /** By one key, or by one address where there are no keys; 0: any number. */
@@ -58,6 +60,7 @@ export interface Limits {
 /** Small enough that nobody fills the memory of a small machine, large enough that nobody who means well meets them. */
 const DEFAULT_LIMITS: Limits = {
   bodyBytes: 16 * 1024 * 1024, // as one document may have
+  answerBytes: 64 * 1024 * 1024, // four of the largest documents, or 6 KiB for each of 10,000 results
   headerBytes: 16 * 1024, // as Node has it
   requestSecs: 60,
   idleBodySecs: 60,
@@ -134,6 +137,7 @@ export const CONFIG_FILE_SHAPE = z.strictObject({
   limits: z
     .strictObject({
       body_bytes: z.int().min(1024).max(268_435_456).optional(),
+      answer_bytes: z.int().min(1024).max(268_435_456).optional(),
       header_bytes: z.int().min(1024).max(1_048_576).optional(),
       request_secs: z.int().min(1).max(86_400).optional(),
       idle_body_secs: z.int().min(1).max(3600).optional(),
@@ -172,6 +176,7 @@ export function readServerConfig(
     allowedOrigins: server.allowed_origins ?? DEFAULT_CONFIG.allowedOrigins,
     limits: {
       bodyBytes: limits.body_bytes ?? DEFAULT_LIMITS.bodyBytes,
+      answerBytes: limits.answer_bytes ?? DEFAULT_LIMITS.answerBytes,
       headerBytes: limits.header_bytes ?? DEFAULT_LIMITS.headerBytes,
       requestSecs: limits.request_secs ?? DEFAULT_LIMITS.requestSecs,
       idleBodySecs: limits.idle_body_secs ?? DEFAULT_LIMITS.idleBodySecs,

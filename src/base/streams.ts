@@ -59,20 +59,85 @@ export async function peek(
     if (value.includes(LINE_FEED)) break
   }
   const head = concatBytes(seen).subarray(0, length)
-  const whole = new ReadableStream<Uint8Array>(
+  reader.releaseLock()
+  return { head, stream: tapped(stream, { before: seen }) }
+}
+
+/** How a stream came to its end. */
+export type StreamEnd =
+  | { readonly outcome: "whole"; readonly bytes: number }
+  | { readonly outcome: "failed"; readonly bytes: number; readonly error: unknown }
+  | { readonly outcome: "cancelled"; readonly bytes: number }
+
+interface Tap {
+  /** Chunks that come before those of the stream. */
+  readonly before?: Uint8Array[]
+  /** Called once, at the end, before who reads knows of it. `bytes`: those that were taken. */
+  readonly onEnd?: (end: StreamEnd) => void
+  /** Called when the stream begins to wait for who reads it; what it returns, when that waiting ends. */
+  readonly onWait?: () => () => void
+  /** Aborting fails the stream with the signal's reason, also while a read waits, and cancels its source. */
+  readonly signal?: AbortSignal
+  /** Whether only `onEnd` is told of a failure: who reads waits on, until it cancels. */
+  readonly hidesFailure?: boolean
+}
+
+/** The same bytes, each chunk taken when it is asked for. A source that fails is noticed also while nobody reads. */
+export function tapped(
+  source: ReadableStream<Uint8Array>,
+  { before = [], onEnd, onWait, signal, hidesFailure = false }: Tap,
+): ReadableStream<Uint8Array> {
+  const reader = source.getReader()
+  let bytes = 0
+  let hasEnded = false
+  let fail: (error: unknown) => void
+  let stopWaiting: (() => void) | undefined
+  const abort = () => {
+    fail(signal?.reason)
+    void reader.cancel(signal?.reason).catch(() => {})
+  }
+  /** False where it had ended before. */
+  const end = (how: StreamEnd): boolean => {
+    if (hasEnded) return false
+    hasEnded = true
+    stopWaiting?.()
+    signal?.removeEventListener("abort", abort)
+    onEnd?.(how)
+    return true
+  }
+  return new ReadableStream<Uint8Array>(
     {
-      async pull(controller) {
-        const first = seen.shift()
-        if (first !== undefined) return controller.enqueue(first)
-        const { done, value } = await reader.read()
-        if (done) controller.close()
-        else controller.enqueue(value)
+      start(controller) {
+        fail = (error) => {
+          if (end({ outcome: "failed", bytes, error }) && !hidesFailure) controller.error(error)
+        }
+        stopWaiting = onWait?.()
+        reader.closed.catch(fail)
+        signal?.addEventListener("abort", abort)
+        if (signal?.aborted) abort()
       },
-      cancel: (reason) => reader.cancel(reason),
+      async pull(controller) {
+        stopWaiting?.()
+        stopWaiting = undefined
+        try {
+          const first = before.shift()
+          const { done, value } = first ? { done: false, value: first } : await reader.read()
+          if (done) return void (end({ outcome: "whole", bytes }) && controller.close())
+          if (hasEnded) return
+          bytes += (value as Uint8Array).length
+          controller.enqueue(value as Uint8Array)
+          stopWaiting = onWait?.()
+        } catch (error) {
+          fail(error)
+        }
+      },
+      async cancel(reason) {
+        end({ outcome: "cancelled", bytes })
+        await reader.cancel(reason)
+      },
     },
     { highWaterMark: 0 },
   )
-  return { head, stream: whole }
 }
 
 /** Read at once of a file. */

@@ -1,3 +1,4 @@
+import type { ByteBudget } from "../base/byte-budget.ts"
 import { isDiskFull, PrismError, type Problem } from "../base/errors.ts"
 import { analyze } from "../engine/analyzer.ts"
 import { DocSet } from "../engine/doc-set.ts"
@@ -237,7 +238,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   }
 
   /** The document with this id, or undefined. INVALID_DOCUMENT or LIMIT_EXCEEDED for what no id can be. */
-  async get(id: string): Promise<Document<Fields> | undefined> {
+  async get(id: string, { budget }: Bounded = {}): Promise<Document<Fields> | undefined> {
     checkId(id)
     await using found = await this.#read(
       (segments) => prepareIds(segments, [id]),
@@ -252,6 +253,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     if (!found.result) return undefined
     const { segment, docOrd } = found.result
     const [{ fieldsJson }, vector] = await Promise.all([segment.stored(docOrd), segment.storedVector(docOrd)])
+    budget?.take(sizeInAnswer(id, fieldsJson) + (vector?.length ?? 0) * NUMBER_BYTES)
     return { id, fields: parseFields(fieldsJson) as Fields, ...(vector ? { vector } : {}) }
   }
 
@@ -281,15 +283,18 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   }
 
   /** Searches by text, by vector, or by both. INVALID_REQUEST, INVALID_QUERY with the column, DIMENSION_MISMATCH. */
-  async search(request: SearchRequest): Promise<SearchResponse<Fields>> {
+  async search(request: SearchRequest, { budget }: Bounded = {}): Promise<SearchResponse<Fields>> {
     const started = performance.now()
     const plan = planSearch(this.name, this.schema, request, this.#analyze)
-    const found = await this.#found(plan)
-    const expanded = plan.expansion && (await this.#expand(plan, plan.expansion, found.results))
+    const found = await this.#found(plan, budget)
+    const expanded = plan.expansion && (await this.#expand(plan, plan.expansion, found.results, budget))
     return { ...found, ...(expanded && { expanded }), latency_ms: performance.now() - started }
   }
 
-  async #found(plan: SearchPlan): Promise<{ results: SearchResult<Fields>[]; total: number }> {
+  async #found(
+    plan: SearchPlan,
+    budget: ByteBudget | undefined,
+  ): Promise<{ results: SearchResult<Fields>[]; total: number }> {
     let compiled: CompiledSearch | undefined
     await using found = await this.#read(
       async (segments) => {
@@ -303,12 +308,11 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     const page = hits
       .slice(plan.offset, plan.offset + plan.limit)
       .filter(({ score }) => plan.minScore === undefined || score >= plan.minScore)
-    const results = await Promise.all(
-      page.map(async ({ segment, docOrd, score }): Promise<SearchResult<Fields>> => {
-        const { id, fieldsJson } = await (found.segments[segment] as Segment).stored(docOrd)
-        return { id, score, fields: this.#shown(fieldsJson) }
-      }),
-    )
+    const results = await inTurn(page, async ({ segment, docOrd, score }): Promise<SearchResult<Fields>> => {
+      const { id, fieldsJson } = await (found.segments[segment] as Segment).stored(docOrd)
+      budget?.take(sizeInAnswer(id, fieldsJson))
+      return { id, score, fields: this.#shown(fieldsJson) }
+    })
     return { results, total }
   }
 
@@ -317,6 +321,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     plan: SearchPlan,
     expansion: Expansion,
     results: readonly SearchResult<Fields>[],
+    budget: ByteBudget | undefined,
   ): Promise<ExpandedDocument<Fields>[]> {
     const starts = results.map(({ id }) => id)
     const visits = await this.#readGraph((graph) => reachable(graph, starts, expansion))
@@ -349,12 +354,11 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
         return documents
       },
     )
-    return await Promise.all(
-      found.result.map(async ({ id, depth, start, segment, docOrd }) => {
-        const { fieldsJson } = await segment.stored(docOrd)
-        return { id, depth, via: starts[start] as string, fields: this.#shown(fieldsJson) }
-      }),
-    )
+    return await inTurn(found.result, async ({ id, depth, start, segment, docOrd }) => {
+      const { fieldsJson } = await segment.stored(docOrd)
+      budget?.take(sizeInAnswer(id, fieldsJson))
+      return { id, depth, via: starts[start] as string, fields: this.#shown(fieldsJson) }
+    })
   }
 
   /** Every document in the order in which it was last written, as of the first one asked for; writes go on
@@ -737,6 +741,31 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     for (const name of this.#hiddenFields) delete fields[name]
     return fields as Fields
   }
+}
+
+/** What a document has in an answer besides its id and its fields. */
+const RESULT_BYTES = 64
+/** Of a number of a vector in an answer. */
+const NUMBER_BYTES = 20
+/** Documents that are read at once: each may have megabytes. */
+const READS_AT_ONCE = 16
+
+interface Bounded {
+  /** What the answer may take; LIMIT_EXCEEDED where it is more. */
+  readonly budget?: ByteBudget
+}
+
+function sizeInAnswer(id: string, fieldsJson: string): number {
+  return id.length + fieldsJson.length + RESULT_BYTES
+}
+
+/** What `make` makes of each, in their order, a few at a time. */
+async function inTurn<T, R>(values: readonly T[], make: (value: T) => Promise<R>): Promise<R[]> {
+  const made: R[] = []
+  for (let at = 0; at < values.length; at += READS_AT_ONCE) {
+    made.push(...(await Promise.all(values.slice(at, at + READS_AT_ONCE).map(make))))
+  }
+  return made
 }
 
 /** A schema as it was given, and an engine of its own with what its segments look like. */

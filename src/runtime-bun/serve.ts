@@ -1,3 +1,4 @@
+import { tapped } from "../base/streams.ts"
 import type { HttpHandler, HttpServer, ServeOptions } from "../runtime.ts"
 import { checkCertificate, listenError, peerAt, urlOf } from "../runtime-node/listening.ts"
 
@@ -62,24 +63,11 @@ export async function serve(handler: HttpHandler, options: ServeOptions): Promis
   }
 }
 
-/** The answer, which calls back when its last byte is made: what is set for a request stays with its connection. */
+/** The answer, which calls back when its last byte is made, or it broke off: what is set for a request stays with its connection. */
 function atItsEnd(response: Response, onEnd: () => void): Response {
   if (response.body === null || response.headers.has("content-length")) {
     onEnd()
     return response
   }
-  const reader = (response.body as ReadableStream<Uint8Array>).getReader()
-  const body = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { done, value } = await reader.read()
-        if (!done) return controller.enqueue(value)
-        onEnd()
-        controller.close()
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  )
-  return new Response(body, response)
+  return new Response(tapped(response.body as ReadableStream<Uint8Array>, { onEnd }), response)
 }

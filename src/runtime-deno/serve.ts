@@ -1,3 +1,4 @@
+import { tapped } from "../base/streams.ts"
 import type { HttpHandler, HttpServer, ServeOptions } from "../runtime.ts"
 import { checkCertificate, listenError, peerAt, urlOf } from "../runtime-node/listening.ts"
 import { type DenoHttpServer, deno } from "./deno.ts"
@@ -43,7 +44,6 @@ class Exchange {
   readonly #theirs: Request
   readonly #gone = new AbortController()
   readonly #onEnd: () => void
-  #body: { readonly reader: ReadableStreamDefaultReader<Uint8Array>; fail(error: unknown): void } | undefined
 
   constructor(request: Request, onEnd: () => void) {
     this.#theirs = request
@@ -60,38 +60,17 @@ class Exchange {
       this.#onEnd()
       return response
     }
-    return new Response(this.#watched(response.body as ReadableStream<Uint8Array>), response)
+    return new Response(
+      tapped(response.body as ReadableStream<Uint8Array>, {
+        signal: this.#gone.signal,
+        onEnd: ({ outcome }) => (outcome === "cancelled" ? this.breakOff() : this.#onEnd()),
+      }),
+      response,
+    )
   }
 
   breakOff(): void {
-    const error = new Error("the connection was broken off")
-    this.#gone.abort(error)
-    this.#body?.fail(error)
-    void this.#body?.reader.cancel(error).catch(() => {})
+    this.#gone.abort(new Error("the connection was broken off"))
     this.#onEnd()
-  }
-
-  #watched(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
-    const reader = body.getReader()
-    return new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => {
-          this.#body = { reader, fail: (error) => controller.error(error) }
-        },
-        pull: async (controller) => {
-          try {
-            const { done, value } = await reader.read()
-            if (!done) return controller.enqueue(value)
-            this.#onEnd()
-            controller.close()
-          } catch (error) {
-            this.#onEnd()
-            controller.error(error)
-          }
-        },
-        cancel: () => this.breakOff(),
-      },
-      { highWaterMark: 0 },
-    )
   }
 }

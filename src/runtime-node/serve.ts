@@ -1,7 +1,8 @@
-import { createServer as createPlainServer, type Server } from "node:http"
+import { createServer as createPlainServer, type Server, type ServerResponse } from "node:http"
 import { createServer as createTlsServer } from "node:https"
-import type { AddressInfo } from "node:net"
+import type { AddressInfo, Socket } from "node:net"
 import { getRequestListener, type HttpBindings } from "@hono/node-server"
+import { tapped } from "../base/streams.ts"
 import type { HttpHandler, HttpServer, ServeOptions } from "../runtime.ts"
 import { checkCertificate, listenError, peerAt, urlOf } from "./listening.ts"
 
@@ -20,29 +21,34 @@ export async function serve(handler: HttpHandler, options: ServeOptions): Promis
     // Its default would end an upload after five minutes.
     requestTimeout: 0,
   }
-  let isStopping = false
+  const connections = new Connections()
   const answer = getRequestListener(
     async (request, bindings) => {
       const { incoming, outgoing } = bindings as HttpBindings
-      // A connection that was in use when the server stopped has its answer, and goes.
+      const gone = new AbortController()
       outgoing.once("close", () => {
-        if (isStopping) server.closeIdleConnections()
+        if (!outgoing.writableFinished) gone.abort(new Error("the connection was broken off"))
       })
+      // The adapter's own signal aborts with a text, which is no error to who catches it.
+      Object.defineProperty(request, "signal", { value: gone.signal })
       const response = await handler(request, peerAt(incoming.socket.remoteAddress))
       return breakingOff(response, () => void outgoing.destroy())
     },
     { overrideGlobalObjects: false },
   )
   const server = tls === undefined ? createPlainServer(settings) : createTlsServer({ ...settings, ...tls })
-  server.on("request", (incoming, outgoing) => void answer(incoming, outgoing))
+  server.on("connection", (socket: Socket) => connections.add(socket))
+  server.on("request", (incoming, outgoing) => {
+    connections.use(incoming.socket, outgoing)
+    void answer(incoming, outgoing)
+  })
   const address = await listen(server, host, port, options)
   return {
     port: address.port,
     url: urlOf(options, address.port),
     stop: async () => {
-      isStopping = true
       const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
-      server.closeIdleConnections()
+      connections.closeUnused()
       await closed
     },
     kill: () => {
@@ -50,6 +56,41 @@ export async function serve(handler: HttpHandler, options: ServeOptions): Promis
       server.closeAllConnections()
     },
   }
+}
+
+/** Those of a server, each with how many requests are under way on it. Node's own closeIdleConnections leaves those alone
+ *  that never sent a request. */
+class Connections {
+  /** By the other end's address: a TLS socket is another object than the one that it came over. */
+  readonly #all = new Map<string, { readonly socket: Socket; requests: number }>()
+  #isClosing = false
+
+  add(socket: Socket): void {
+    const name = nameOf(socket)
+    this.#all.set(name, { socket, requests: 0 })
+    socket.once("close", () => this.#all.delete(name))
+  }
+
+  /** A request came, and is under way until its answer is closed. */
+  use(socket: Socket, answer: ServerResponse): void {
+    const connection = this.#all.get(nameOf(socket))
+    if (connection === undefined) return
+    connection.requests++
+    answer.once("close", () => {
+      connection.requests--
+      if (this.#isClosing) this.closeUnused()
+    })
+  }
+
+  /** Closes what is not in use, now and whenever that comes to be. */
+  closeUnused(): void {
+    this.#isClosing = true
+    for (const { socket, requests } of this.#all.values()) if (requests === 0) socket.destroy()
+  }
+}
+
+function nameOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
 }
 
 async function listen(server: Server, host: string, port: number, options: ServeOptions): Promise<AddressInfo> {
@@ -63,21 +104,9 @@ async function listen(server: Server, host: string, port: number, options: Serve
 /** The answer, with a body whose error breaks the connection off. The adapter would print it, and might send it. */
 function breakingOff(response: Response, destroy: () => void): Response {
   if (response.body === null || response.headers.has("content-length")) return response
-  const reader = (response.body as ReadableStream<Uint8Array>).getReader()
-  const body = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const { done, value } = await reader.read()
-          if (done) controller.close()
-          else controller.enqueue(value)
-        } catch {
-          destroy()
-        }
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  )
+  const body = tapped(response.body as ReadableStream<Uint8Array>, {
+    onEnd: ({ outcome }) => void (outcome === "failed" && destroy()),
+    hidesFailure: true,
+  })
   return new Response(body, response)
 }

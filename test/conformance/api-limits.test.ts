@@ -1,7 +1,9 @@
 // Limits of bodies, headers, time, concurrency and rate, by a clock that the tests move.
-import { describe, expect, test } from "vitest"
+import { describe, expect, test, vi } from "vitest"
+import { generateApiKey, hashApiKey } from "../../src/api/api-key.ts"
 import { encodeUtf8 } from "../../src/base/bytes.ts"
 import { refusedWith, type TestApi, testApi } from "../support/api.ts"
+import { runtime } from "../support/runtime.ts"
 
 const SCHEMA = { backends: { text: { fields: [{ name: "title", type: "text", stored: true, indexed: true }] } } }
 const JSON_TYPE = { "content-type": "application/json" }
@@ -115,6 +117,43 @@ describe("bytes of a body", () => {
   })
 })
 
+describe("bytes of an answer", () => {
+  const note = "n".repeat(1000)
+  const documents = Array.from({ length: 60 }, (_, i) => ({ id: `${i}`, title: "x", note }))
+  const searches = (count: number, limit: number) =>
+    Array.from({ length: count }, () => ({ collection: "a", query: "x", limit }))
+  const ids = (count: number) => documents.slice(0, count).map(({ id }) => id)
+
+  test.each([
+    ["a search", "/collections/a/search", { query: "x", limit: 8 }, { query: "x", limit: 60 }],
+    ["searches", "/_msearch", { searches: searches(4, 2) }, { searches: searches(20, 2) }],
+    ["documents", "/collections/a/documents/_get", { ids: ids(8) }, { ids: ids(60) }],
+  ])("%s: what is more is refused as a whole", async (_, path, few, many) => {
+    await using api = await apiWith({ answerBytes: 10_000 })
+    await api.send("POST", "/collections/a/documents", documents)
+    expect((await api.send("POST", path, few)).status).toBe(200)
+    const refused = await api.send("POST", path, many)
+    expect(refused.status).toBe(413)
+    expect(await refused.json()).toMatchObject({
+      error: { code: "LIMIT_EXCEEDED", hint: expect.stringContaining("a smaller limit") as string },
+    })
+    expect((await api.send("GET", "/collections/a/documents")).status).toBe(200)
+  })
+
+  test("are read no further once they are too many", async () => {
+    await using api = await apiWith({ answerBytes: 10_000 })
+    await api.send("POST", "/collections/a/documents", documents)
+    const parse = vi.spyOn(JSON, "parse")
+    try {
+      expect((await api.send("POST", "/collections/a/search", { query: "x", limit: 60 })).status).toBe(413)
+      // Nine results fit, and the request itself is JSON.
+      expect(parse.mock.calls.filter(([text]) => text.includes(note)).length).toBeLessThan(10)
+    } finally {
+      parse.mockRestore()
+    }
+  })
+})
+
 describe("time of a body", () => {
   const limits = { idleBodySecs: 10, requestSecs: 30 }
 
@@ -169,20 +208,25 @@ describe("time of a body", () => {
     expect(api.metrics.inFlight).toBe(0)
   })
 
-  test("an aborted request tells the handler so", async () => {
-    await using api = await apiWith(limits)
-    const aborting = new AbortController()
-    aborting.abort(new Error("gone"))
-    const searches = [{ collection: "a", query: "x" }]
-    const answer = await api.fetch("/_msearch", {
-      method: "POST",
-      body: JSON.stringify({ searches }),
-      headers: JSON_TYPE,
-      signal: aborting.signal,
-    })
-    expect(await refusedWith(answer)).toBe("499 INTERRUPTED")
-    expect(api.failures).toEqual([])
-  })
+  test.each([new Error("gone"), "gone", undefined, null])(
+    "an aborted request is answered (reason: %s)",
+    async (reason) => {
+      await using api = await apiWith(limits)
+      const aborting = new AbortController()
+      aborting.abort(reason)
+      const searches = [{ collection: "a", query: "x" }]
+      const answer = await api.fetch("/_msearch", {
+        method: "POST",
+        body: JSON.stringify({ searches }),
+        headers: JSON_TYPE,
+        signal: aborting.signal,
+      })
+      expect(await refusedWith(answer)).toBe("499 INTERRUPTED")
+      expect(api.failures).toEqual([])
+      expect(api.metrics.inFlight).toBe(0)
+      expect(api.accesses.at(-1)).toMatchObject({ route: "/_msearch", status: 499, code: "INTERRUPTED" })
+    },
+  )
 })
 
 test("headers and URL have a length", async () => {
@@ -203,6 +247,7 @@ test("so many requests at once, and no more; questions about the server are alwa
   expect(refused.headers.get("retry-after")).toBe("1")
   expect(await refusedWith(refused)).toBe("503 UNAVAILABLE")
   for (const path of ["/health", "/ready", "/metrics"]) expect((await api.fetch(path)).status).toBe(200)
+  for (const path of ["/docs", "/openapi.json"]) expect((await api.fetch(path)).status).toBe(503)
   bodies[0]!.end()
   expect((await waiting[0]!).status).toBe(200)
   expect((await api.send("GET", "/collections/a/schema")).status).toBe(200)
@@ -227,6 +272,30 @@ test("an answer that streams counts until its end, also where the client leaves"
   expect(api.metrics.inFlight).toBe(0)
 })
 
+test("an answer that nobody takes on is broken off after the idle time, also one that was known whole", async () => {
+  await using api = await apiWith({ concurrentRequests: 1, idleBodySecs: 10 })
+  const documents = Array.from({ length: 100 }, (_, i) => ({ id: `${i}`, title: "x", note: "n".repeat(100_000) }))
+  await api.send("POST", "/collections/a/documents", documents)
+  const schema = async () => (await api.send("GET", "/collections/a/schema")).status
+  for (const ask of [
+    () => api.send("GET", "/collections/a/documents"),
+    () => api.send("POST", "/collections/a/search", { query: "x", limit: 100 }),
+  ]) {
+    const answer = await ask()
+    const reader = answer.body!.getReader()
+    for (let i = 0; i < 3; i++) {
+      await reader.read()
+      api.clock.pass(9_999)
+      expect(await schema()).toBe(503)
+    }
+    api.clock.pass(1)
+    expect(await schema()).toBe(200)
+    await expect(reader.read()).rejects.toMatchObject({ code: "REQUEST_TIMEOUT" })
+    expect(api.accesses.at(-2)).toMatchObject({ status: 200, cut_off: true, code: "REQUEST_TIMEOUT" })
+    expect([api.failures, api.clock.timers, api.metrics.inFlight]).toEqual([[], 0, 0])
+  }
+})
+
 test("so many requests a second for each who asks, and a token comes back with time", async () => {
   await using api = await testApi({ limits: { requestsPerSecond: 3 } })
   const ask = async (address = "127.0.0.1") => await api.fetch("/admin/collections", {}, { address, isLoopback: true })
@@ -243,6 +312,29 @@ test("so many requests a second for each who asks, and a token comes back with t
   api.clock.pass(3_600_000)
   for (let i = 0; i < 3; i++) expect((await ask()).status).toBe(200)
   expect((await ask()).status).toBe(429)
+})
+
+test("who shows no key is told so also when all places are taken", async () => {
+  const key = generateApiKey()
+  const roles = [{ permissions: ["admin"] as const, collections: "*" }]
+  const apiKeys = [{ name: "a", hash: hashApiKey(key, runtime.createSha256), roles }]
+  await using api = await testApi({ apiKeys, limits: { concurrentRequests: 1 } })
+  const headers = { "x-api-key": key }
+  expect((await api.send("PUT", "/collections/a", SCHEMA, headers)).status).toBe(201)
+  const body = new SlowBody()
+  const working = post(api, "/collections/a/search", body.stream, { ...JSON_TYPE, ...headers })
+  await body.isAwaited()
+  expect((await api.send("GET", "/collections/a/schema")).status).toBe(401)
+  expect((await api.send("GET", "/collections/a/schema", undefined, headers)).status).toBe(503)
+  body.end()
+  await working
+})
+
+test("pages for everybody have the rate of an address, questions whether it lives have none", async () => {
+  await using api = await testApi({ limits: { requestsPerSecond: 2 } })
+  const ask = async (path: string) => (await api.fetch(path)).status
+  expect([await ask("/docs"), await ask("/openapi.json"), await ask("/docs")]).toEqual([200, 200, 429])
+  for (let i = 0; i < 5; i++) expect([await ask("/health"), await ask("/ready")]).toEqual([200, 200])
 })
 
 test("guesses at keys are counted by address, keys by themselves", async () => {

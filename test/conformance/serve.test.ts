@@ -396,9 +396,13 @@ describe("when the client goes", () => {
     for (const request of [get("/"), `${post("/", "Content-Length: 4\r\n")}body`]) {
       const began = gate()
       const aborted = gate()
+      let reason: unknown
       await using server = await serving(async (request) => {
         await request.text()
-        request.signal.addEventListener("abort", () => aborted.open())
+        request.signal.addEventListener("abort", () => {
+          reason = request.signal.reason
+          aborted.open()
+        })
         began.open()
         await aborted.passed
         return turned()
@@ -408,6 +412,7 @@ describe("when the client goes", () => {
       await began.passed
       client.break()
       await aborted.passed
+      expect(reason).toBeInstanceOf(Error)
     }
   })
 
@@ -493,6 +498,31 @@ describe("the end of a server", () => {
     go.open()
     expect(await busy.rest()).toMatch(/last\r\n0\r\n\r\n$/)
     await stopped
+  })
+
+  test.each([
+    ["never said a word", ""],
+    ["began a request", "GET / HTTP/1.1\r\nHost: "],
+  ])("does not wait for a connection that %s", async (_, said) => {
+    await using server = await serving(async () => turned())
+    await using silent = await RawClient.connect(server.port)
+    await silent.send(said)
+    await manyTurns(server)
+    await server.stop()
+    expect(await silent.rest()).toBe("")
+  })
+
+  test("nor for one that never greets where it should (TLS)", async ({ skip }) => {
+    if (runtime.name === "deno") return skip("Deno.serve waits for it")
+    const tls = selfSigned()
+    if (tls === undefined) return skip("openssl is not installed")
+    await using server = await serving(async () => turned(), { tls })
+    await using used = await RawClient.connect(server.port, { ca: tls.cert })
+    await using silent = await RawClient.connect(server.port)
+    await used.send(get("/"))
+    await used.until("turned")
+    await server.stop()
+    expect(await Promise.all([silent.rest(), used.rest()])).toEqual(["", ""])
   })
 
   test("comes at once where nothing is there, or nobody waits", async () => {

@@ -11,8 +11,11 @@ interface Shown extends DescribedOperation {
   readonly method: string
 }
 
-/** `origin`: of the server, for the examples. `needsKey`: whether they must carry one. */
-export function docsPage(origin: string, needsKey: boolean): string {
+/** Where a server is that nobody has set up. The page's script puts the page's own origin there. */
+const ORIGIN = "http://localhost:3080"
+
+/** `needsKey`: whether the examples must carry one. */
+export function docsPage(needsKey: boolean): string {
   const operations = Object.entries(describedPaths()).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]): Shown => ({ ...operation, path, method: method.toUpperCase() })),
   )
@@ -43,7 +46,7 @@ ${tags.map(([tag, of]) => navigation(tag, of)).join("\n")}
   }</p>
 <label class="soft"${needsKey ? "" : " hidden"}>API key for the forms below
 <input id="key" type="password" autocomplete="off" spellcheck="false"></label>
-${tags.map(([tag, of]) => section(tag, of, origin, needsKey)).join("\n")}
+${tags.map(([tag, of]) => section(tag, of, needsKey)).join("\n")}
 </main>
 <script>${SCRIPT}</script>
 </body>
@@ -86,12 +89,12 @@ function navigation(tag: string, operations: readonly Shown[]): string {
   return `<div data-tag="${tag}"><h2>${tag}</h2>${links.join("")}</div>`
 }
 
-function section(tag: string, operations: readonly Shown[], origin: string, needsKey: boolean): string {
-  const articles = operations.map((operation) => article(operation, origin, needsKey))
+function section(tag: string, operations: readonly Shown[], needsKey: boolean): string {
+  const articles = operations.map((operation) => article(operation, needsKey))
   return `<section data-tag="${tag}"><h2 class="tag">${tag}</h2>${articles.join("")}</section>`
 }
 
-function article(operation: Shown, origin: string, needsKey: boolean): string {
+function article(operation: Shown, needsKey: boolean): string {
   const { operationId, method, path, summary, description, parameters, requestBody, responses } = operation
   const words = `${operationId} ${method} ${path} ${summary} ${description}`.toLowerCase()
   const [permission] = /`(\w+)`(?= on)/.exec(description) ?? ["anybody"]
@@ -106,7 +109,7 @@ function article(operation: Shown, origin: string, needsKey: boolean): string {
 <p class="soft">${prose(description)}</p>
 ${parameters.length > 0 ? `<h4>Parameters</h4><table>${parameters.map(parameterRow).join("")}</table>` : ""}
 ${bodies.map(([mediaType, { schema }]) => shape("Body", mediaType, schema)).join("")}
-<h4>Example</h4><pre>${escape(curl(operation, origin, needsKey))}</pre>
+<h4>Example</h4><pre class="curl">${escape(curl(operation, needsKey))}</pre>
 ${answers.map(([mediaType, { schema }]) => shape(`Answer ${status}`, mediaType, schema)).join("")}
 ${"202" in responses ? '<p class=soft>With <code>"wait": false</code> it answers 202 with a job at once.</p>' : ""}
 <p class="soft">Errors: ${errors.join(", ")}</p>
@@ -128,8 +131,8 @@ function shape(title: string, mediaType: string, schema: JsonSchema): string {
 }
 
 /** A command that does it, as far as an example is known. */
-function curl({ method, path, requestBody, responses, security }: Shown, origin: string, needsKey: boolean): string {
-  const words = ["curl", ...(method === "GET" ? [] : ["-X", method]), `${origin}${examplePath(path)}`]
+function curl({ method, path, requestBody, responses, security }: Shown, needsKey: boolean): string {
+  const words = ["curl", ...(method === "GET" ? [] : ["-X", method]), `${ORIGIN}${examplePath(path)}`]
   const lines = [words.join(" ")]
   if (needsKey && security.length > 0) lines.push(`-H "Authorization: Bearer $PRISM_API_KEY"`)
   const [mediaType, content] = Object.entries(requestBody?.content ?? {})[0] ?? []

@@ -1,5 +1,8 @@
 /** The page's only script: the search field, and the forms that try an operation. A key stays in its field. */
 export const SCRIPT = `
+for (const { firstChild: text } of document.querySelectorAll("pre.curl")) {
+  text.data = text.data.replace("http://localhost:3080", location.origin)
+}
 const find = document.querySelector("#find")
 const operations = [...document.querySelectorAll("article")]
 find.addEventListener("input", () => {

@@ -1,3 +1,4 @@
+import { ByteBudget } from "../../base/byte-budget.ts"
 import { PrismError, type Problem } from "../../base/errors.ts"
 import { type JsonValue, parseJson } from "../../base/json.ts"
 import { chunksOf, streamOf } from "../../base/streams.ts"
@@ -51,13 +52,14 @@ export const documentHandlers: Handlers<
     return { id: path.id, status: "deleted" }
   },
 
-  getDocuments: async ({ path, body, signal }, { prism }) => {
+  getDocuments: async ({ path, body, signal }, { prism, config }) => {
+    const budget = new ByteBudget(config.limits.answerBytes)
     const collection = await prism.collection(path.collection)
     const documents = []
     const missing = []
     for (const id of body.ids) {
       signal.throwIfAborted()
-      const found = await collection.get(id)
+      const found = await collection.get(id, { budget })
       if (found) documents.push(asJson(found))
       else missing.push(id)
     }

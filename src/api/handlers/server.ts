@@ -1,11 +1,19 @@
+import { stringifyJson } from "../../base/json.ts"
+import { madeOnce } from "../../base/made-once.ts"
 import { VERSION } from "../../base/version.ts"
-import { textAnswer } from "../answers.ts"
+import { JSON_TYPE, textAnswer } from "../answers.ts"
 import { OPERATIONS } from "../contract.ts"
 import { docsPage, docsPolicy } from "../docs/page.ts"
 import { draining } from "../drain.ts"
 import { openApiDocument } from "../openapi.ts"
 import { serverFigures } from "../server-figures.ts"
 import type { Handlers } from "../service.ts"
+
+// Each takes tens of milliseconds, in which nothing else is answered: none is made twice.
+const openApiText = madeOnce(() => stringifyJson(openApiDocument()))
+const pageWithKey = madeOnce(() => docsPage(true))
+const pageWithoutKey = madeOnce(() => docsPage(false))
+const policy = madeOnce(docsPolicy)
 
 /** The server itself. */
 export const serverHandlers: Handlers<"health" | "ready" | "metrics" | "serverStats" | "openapi" | "docs"> = {
@@ -35,16 +43,11 @@ export const serverHandlers: Handlers<"health" | "ready" | "metrics" | "serverSt
     memory_peak_bytes: runtime.terminal?.peakMemoryBytes() ?? null,
   }),
 
-  openapi: async () => openApiDocument(),
+  openapi: async () => textAnswer(openApiText(), JSON_TYPE),
 
-  docs: async ({ request }, { config }) =>
-    textAnswer(
-      docsPage(new URL(request.url).origin, config.apiKeys.length > 0),
-      OPERATIONS.docs.answer.mediaType,
-      200,
-      {
-        "content-security-policy": await docsPolicy(),
-        "referrer-policy": "no-referrer",
-      },
-    ),
+  docs: async (_, { config }) =>
+    textAnswer(config.apiKeys.length > 0 ? pageWithKey() : pageWithoutKey(), OPERATIONS.docs.answer.mediaType, 200, {
+      "content-security-policy": await policy(),
+      "referrer-policy": "no-referrer",
+    }),
 }
