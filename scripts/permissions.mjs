@@ -12,7 +12,8 @@ implies the other three. Without any key in the configuration a server answers t
 
 Each line is an operation of the HTTP interface. A dot stands under each role that may ask for it. "On" says which collections
 the pattern must cover; "all" takes the pattern \`*\`. An archive that brings its own name (\`-\` in the path, no
-\`target_collection\`) may become any collection, which takes \`*\` too.
+\`target_collection\`) may become any collection, which takes \`*\` too; so does every request that names a file of the server, where
+archives of any collection lie. Keys of some collections stream their archives instead: \`GET\` and \`PUT …/archive\`.
 
 \`test/api-permissions.test.ts\` asks for each operation without a key, and with a key of each role on the collection, on another
 one, and on all, and holds what it is answered against this page; it also holds the page against the routes that are there.
@@ -39,9 +40,9 @@ function isAllowed(role, { permission, scope }) {
 }
 
 /** @param {import("../src/api/contract.ts").Operation} operation */
-function placeOf({ permission, scope }) {
+function placeOf({ permission, scope, serverFile }) {
   if (permission === "public") return "—"
-  if (scope === undefined) return "all"
+  if (scope === undefined || serverFile) return "all"
   if (scope === "own") return `any for what the key began; for the rest \`${permission}\` on all`
   if (scope === "path") return "`{collection}`"
   return scope === "answer" ? "any; it answers what the key may see" : `\`${scope.body}\` of the body`

@@ -45,6 +45,13 @@ test("wherever a request names a collection, its permission is about that one", 
   }
 })
 
+test("whoever may name a file of the server may do so for all collections", () => {
+  for (const [id, { body, serverFile }] of operations) {
+    const names = body instanceof z.ZodType ? JSON.stringify(z.toJSONSchema(body, { io: "input" })) : ""
+    expect([id, serverFile ?? false]).toEqual([id, /"(\w+_)?path":/.test(names)])
+  }
+})
+
 /** The page's own table, read as text. */
 const rows = [
   ...page.matchAll(/^\| `(\w+)` \| `([^`]+)` \| ([^|]*) \| (●?) \| (●?) \| (●?) \| (●?) \| (●?) \|$/gm),
@@ -105,7 +112,7 @@ test("each operation lets in who the page says, and nobody else", async () => {
   expect(asked).toBe(operations.length * 12)
 })
 
-test("an archive that brings its own name needs all collections", async () => {
+test("an archive that brings its own name, or lies on the server, needs all collections", async () => {
   const [own, all] = [generateApiKey(), generateApiKey()]
   const keyed = (key: string, collections: string) => ({
     name: collections,
@@ -122,6 +129,18 @@ test("an archive that brings its own name needs all collections", async () => {
     ["POST", "/_admin/import", '{"input_path":"/backup/a"}', "application/json"],
     ["POST", "/_admin/import", '{"input_path":"/backup/a","target_collection":null}', "application/json"],
     ["POST", "/_admin/collections/attach", '{"source":{"type":"file","path":"/backup/a"}}', "application/json"],
+    [
+      "POST",
+      "/_admin/import",
+      '{"input_path":"/backup/books","target_collection":"logs-mine","mode":"replace"}',
+      "application/json",
+    ],
+    [
+      "POST",
+      "/_admin/export",
+      '{"collection":"logs-mine","output_path":"/backup/books","overwrite":true}',
+      "application/json",
+    ],
   ] as const) {
     expect(await code(own, method, path, body, type)).toBe("FORBIDDEN")
     expect(await code(all, method, path, body, type)).not.toBe("FORBIDDEN")

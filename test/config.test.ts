@@ -4,7 +4,7 @@ import { parse as parseToml } from "smol-toml"
 import { describe, expect, test } from "vitest"
 import { z } from "zod"
 import { CONFIG_FILE_SHAPE, DEFAULT_CONFIG, readServerConfig, type ServerConfig } from "../src/api/config.ts"
-import { readConfigFiles } from "../src/api/config-file.ts"
+import { configuredDataDirectory, readConfigFiles } from "../src/api/config-file.ts"
 import { isLoopback } from "../src/api/loopback.ts"
 import { PrismError } from "../src/base/errors.ts"
 import { FakeRuntime } from "./support/fake-runtime.ts"
@@ -70,6 +70,14 @@ describe("a server's configuration", () => {
     expect(config.tls).toEqual({ certFile: "/etc/prism/c.pem", keyFile: "/home/me/k.pem" })
   })
 
+  test("has one data directory, not two", async () => {
+    const file = (values: Record<string, unknown>) => [{ path: "prism.toml", values }]
+    const none = () => undefined
+    expect(configuredDataDirectory(file({ storage: { data_dir: "a" } }), none)?.path).toBe("a")
+    const both = file({ data_dir: "a", storage: { data_dir: "a" } })
+    expect(() => configuredDataDirectory(both, none)).toThrow("data_dir stands at the top and under [storage]")
+  })
+
   test("tells each wrong thing of a file with its place, and guesses what was meant", async () => {
     const toml = `dat_dir = "x"\n[server]\nprot = 1\nhost = ""\n[limits]\nbody_bytes = -1\n${KEY.replace("roles", "rolls")}`
     const { code, problems } = await refusal({ toml })
@@ -86,7 +94,9 @@ describe("a server's configuration", () => {
 
   test("tells a wrong variable or flag by its name", async () => {
     expect(await refusal({ env: { PRISM_PORT: "x" } })).toMatchObject({ code: "USAGE", place: "PRISM_PORT" })
-    expect(await refusal({ env: { PRISM_PORT: "65536" } })).toMatchObject({ place: "PRISM_PORT" })
+    for (const PRISM_PORT of ["65536", " ", "0x10", "1e3", "+1", "1.0", " 80"]) {
+      expect([PRISM_PORT, (await refusal({ env: { PRISM_PORT } })).place]).toEqual([PRISM_PORT, "PRISM_PORT"])
+    }
     expect(await refusal({ env: { PRISM_LOG: "loud" } })).toMatchObject({ place: "PRISM_LOG" })
     expect(await refusal({ env: { PRISM_API_KEYS: "{" } })).toMatchObject({ place: "PRISM_API_KEYS" })
     expect(await refusal({ flags: { host: "http://here" } })).toMatchObject({ code: "USAGE", place: "--host" })
@@ -107,12 +117,21 @@ describe("a server's configuration", () => {
   })
 
   test("takes no key twice, none by a name that is no key's, and no key itself in place of its hash", async () => {
-    expect(await refusal({ toml: KEY + KEY })).toMatchObject({ place: "prism.toml, api_keys" })
     for (const name of ["local", "lock", "anonymous"]) {
       expect(await refusal({ toml: KEY.replace('"app"', `"${name}"`) })).toMatchObject({
         place: "prism.toml, api_keys.0.name",
       })
     }
+    expect(await refusal({ toml: KEY + KEY.replace(HASH, "ab".repeat(32)) })).toMatchObject({
+      place: "prism.toml, api_keys",
+      message: expect.stringContaining("the same name") as string,
+    })
+    expect(await refusal({ toml: KEY + KEY.replace('"app"', '"other"') })).toMatchObject({
+      place: "prism.toml, api_keys",
+      message: expect.stringContaining("the same hash") as string,
+    })
+    const none = await refusal({ toml: KEY, env: { PRISM_API_KEYS: "[]" } })
+    expect(none).toMatchObject({ code: "USAGE", place: "PRISM_API_KEYS" })
     const plain = await refusal({ toml: KEY.replace(HASH, "secret-key") })
     expect(plain.place).toBe("prism.toml, api_keys.0.hash")
     expect(JSON.stringify([plain.message, plain.problems])).not.toContain("secret-key")
@@ -132,11 +151,11 @@ describe("a server's configuration", () => {
     for (const host of [
       "localhost",
       "LOCALHOST.",
-      "a.localhost",
       "127.0.0.1",
       "127.9.9.9",
       "::1",
       "0:0:0:0:0:0:0:1",
+      "0000::0:0001",
       "::ffff:127.0.0.1",
     ]) {
       expect([host, isLoopback(host)]).toEqual([host, true])
@@ -148,6 +167,15 @@ describe("a server's configuration", () => {
       "128.0.0.1",
       "127.0.0.1.example",
       "localhost.example",
+      "a.localhost",
+      "127.999.0.1",
+      "127.0.0.01",
+      "127.1",
+      "::ffff:127.999.0.1",
+      "::ffff:128.0.0.1",
+      "0:0:1",
+      "0:0:0:0:0:0:0:0:1",
+      "::1]",
       "1",
       "",
       "1::1",

@@ -62,8 +62,20 @@ const ERROR_HEADERS: Partial<Record<ErrorCode, Record<string, string>>> = {
   REQUEST_TIMEOUT: { connection: "close" },
 }
 
-export function errorAnswer(error: unknown, headers: Record<string, string> = {}): Response {
+/** What ended work of which some is done, and stays so: the answer tells of both. */
+export class PartlyDone extends Error {
+  /** Members of the answer, besides the error. */
+  readonly done: object
+
+  constructor(done: object, cause: unknown) {
+    super("not all of it was done", { cause })
+    this.done = done
+  }
+}
+
+/** `done`: members besides the error, of what is done all the same. */
+export function errorAnswer(error: unknown, headers: Record<string, string> = {}, done: object = {}): Response {
   const { status, error: members } = errorMembers(error)
   const ofCode = error instanceof PrismError ? ERROR_HEADERS[error.code] : undefined
-  return jsonAnswer({ error: members }, status, { ...ofCode, ...headers })
+  return jsonAnswer({ ...done, error: members }, status, { ...ofCode, ...headers })
 }

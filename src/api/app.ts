@@ -4,9 +4,9 @@ import { cors } from "hono/cors"
 import { ERROR_CODES, PrismError } from "../base/errors.ts"
 import { tapped } from "../base/streams.ts"
 import type { Peer } from "../runtime.ts"
-import { errorAnswer, jsonAnswer } from "./answers.ts"
-import type { AuditEntry } from "./audit.ts"
-import { Authenticator, assertNoKeyInUrl, needsKey } from "./authenticator.ts"
+import { errorAnswer, jsonAnswer, PartlyDone } from "./answers.ts"
+import { type AuditEntry, auditedMembers, needsAudit } from "./audit.ts"
+import { Authenticator, assertNoKeyInUrl, needsKey, showsKey } from "./authenticator.ts"
 import { begun } from "./begun.ts"
 import { assertMay, assertMaySomewhere, type Caller, NOBODY } from "./caller.ts"
 import { checkBody, checkParameters } from "./check-request.ts"
@@ -15,6 +15,7 @@ import { assertFromHere } from "./guard.ts"
 import { handlers } from "./handlers/handlers.ts"
 import type { JobTools, Work } from "./job.ts"
 import { RateLimit } from "./rate-limit.ts"
+import { Refusals } from "./refusals.ts"
 import { limitBody, withBody } from "./request-body.ts"
 import { collectionIn, collectionsIn } from "./scope.ts"
 import type { Call, Handler, Service } from "./service.ts"
@@ -38,6 +39,8 @@ interface Exchange {
   caller: Caller
   operation?: OperationId
   collection?: string | undefined
+  /** What else the audit log says of it. */
+  audited?: ReturnType<typeof auditedMembers>
   error?: unknown
   /** Whether its start is in the audit log, and its end shall be when it is answered. */
   isAudited?: boolean
@@ -73,6 +76,7 @@ class HttpApp implements App {
   readonly #router: Hono<{ Bindings: Exchange }>
   readonly #authenticator: Authenticator
   readonly #rateLimit: RateLimit
+  readonly #refusals: Refusals
   /** Requests that work. */
   #running = 0
 
@@ -81,6 +85,7 @@ class HttpApp implements App {
     this.#service = service
     this.#authenticator = new Authenticator(config.apiKeys, localToken, runtime.createSha256)
     this.#rateLimit = new RateLimit(config.limits.requestsPerSecond, clock.monotonicMs)
+    this.#refusals = new Refusals(service.audit, clock.monotonicMs)
     this.#router = this.#createRouter()
   }
 
@@ -101,7 +106,7 @@ class HttpApp implements App {
     metrics.began()
     const startedMs = clock.monotonicMs()
     const exchange: Exchange = { id: requestIdOf(request), peer, isLocal, startedMs, caller: NOBODY }
-    const response = await this.#audited(exchange, await this.#routed(request, exchange))
+    const response = await this.#audited(request, exchange, await this.#routed(request, exchange))
     return this.#sent(request, response, exchange)
   }
 
@@ -114,10 +119,11 @@ class HttpApp implements App {
     }
   }
 
-  #failed({ signal }: Request, exchange: Exchange, error: unknown): Response {
+  #failed({ signal }: Request, exchange: Exchange, thrown: unknown): Response {
+    const error = thrown instanceof PartlyDone ? thrown.cause : thrown
     const isGone = signal.aborted && !(error instanceof PrismError)
     exchange.error = isGone ? new PrismError("INTERRUPTED", "the client has gone", { cause: error }) : error
-    return errorAnswer(exchange.error)
+    return errorAnswer(exchange.error, {}, thrown instanceof PartlyDone ? thrown.done : {})
   }
 
   #createRouter(): Hono<{ Bindings: Exchange }> {
@@ -183,20 +189,24 @@ class HttpApp implements App {
     const caller = this.#identify(operation, request, exchange)
     this.#begin(exchange)
     const { permission, scope } = operation
-    if (scope === undefined || scope === "path") this.#authorize(exchange, permission, [collectionIn(path)])
+    if (scope === undefined || scope === "path") this.#authorize(exchange, operation, [collectionIn(path)])
     else if (scope !== "own") assertMaySomewhere(caller, permission)
     const { query } = checkParameters(operation, request, path)
     const limited = limitBody(operation, request, config.limits, clock)
     const isRaw = typeof operation.body === "string"
     const body = isRaw ? undefined : await checkBody(operation, limited)
-    if (typeof scope === "object") this.#authorize(exchange, permission, collectionsIn(body, scope.body))
-    if (permission === "admin" || permission === "delete") await this.#auditStart(exchange)
+    if (typeof scope === "object") this.#authorize(exchange, operation, collectionsIn(body, scope.body))
+    exchange.audited = auditedMembers(query, body)
+    if (needsAudit(operation)) await this.#auditStart(exchange)
     const given = isRaw && limited ? withBody(request, limited) : request
-    const run = async (tools: JobTools) =>
-      await handler(
-        { path, query, body, request: given, caller, ...tools } as unknown as Call<OperationId>,
-        this.#service,
-      )
+    const run = async (tools: JobTools) => {
+      const call = { path, query, body, request: given, caller, ...tools } as unknown as Call<OperationId>
+      const value = await handler(call, this.#service)
+      // Which name an archive brings is known now.
+      const { collection } = value as { readonly collection?: unknown }
+      if (typeof collection === "string") exchange.collection ??= collection
+      return value
+    }
     if (operation.long) return await this.#answerByJob(operation, exchange, body as { wait: boolean }, run)
     const value = await run({ signal: request.signal, onProgress: () => {}, onTemporary: async () => {} })
     if (!(value instanceof Response)) return jsonAnswer(value, operation.status)
@@ -216,21 +226,21 @@ class HttpApp implements App {
     const { operation, collection = null, caller, isAudited = false } = exchange
     const about = { kind: operation as OperationId, collection, started_by: caller.name }
     if (wait) return jsonAnswer(await jobs.wait(jobs.start(about, run)), status)
-    const job = jobs.start(about, (tools) => this.#runUnwatched({ ...exchange, isAudited }, run, tools))
+    const job = jobs.start(about, (tools) => this.#runUnwatched(exchange, isAudited, run, tools))
     exchange.isAudited = false
     return jsonAnswer({ job: job.answer() }, 202)
   }
 
   /** What came of a job that nobody waits for is known when it ends, not when it is answered. */
-  async #runUnwatched(exchange: Exchange, run: Work, tools: JobTools): Promise<unknown> {
+  async #runUnwatched(exchange: Exchange, isAudited: boolean, run: Work, tools: JobTools): Promise<unknown> {
     const { log, clock } = this.#service
     try {
       const result = await run(tools)
-      if (exchange.isAudited) await this.#auditEnd(exchange, { outcome: "done" })
+      if (isAudited) await this.#auditEnd(exchange, { outcome: "done" })
       return result
     } catch (error) {
       if (isOurs(error)) log.failure(clock.now().toISOString(), exchange.id, error)
-      if (exchange.isAudited) await this.#auditEnd(exchange, { outcome: "failed", ...codeOf(error) })
+      if (isAudited) await this.#auditEnd(exchange, { outcome: "failed", ...codeOf(error) })
       throw error
     }
   }
@@ -269,9 +279,15 @@ class HttpApp implements App {
   }
 
   /** `collections`: undefined stands for all. @throws PrismError FORBIDDEN */
-  #authorize(exchange: Exchange, permission: Permission, collections: readonly (string | undefined)[]): void {
+  #authorize(
+    exchange: Exchange,
+    { permission, serverFile }: Operation,
+    collections: readonly (string | undefined)[],
+  ): void {
     exchange.collection = collections.length === 1 ? collections[0] : undefined
-    for (const collection of collections) assertMay(exchange.caller, permission, collection)
+    for (const collection of collections) {
+      assertMay(exchange.caller, permission, serverFile ? undefined : collection)
+    }
   }
 
   /** Nothing is done whose start cannot be written down. @throws PrismError UNAVAILABLE */
@@ -288,13 +304,15 @@ class HttpApp implements App {
     }
   }
 
-  /** What came of what the audit log has the start of; and who was turned away. */
-  async #audited(exchange: Exchange, response: Response): Promise<Response> {
+  /** What came of what the audit log has the start of; and whose key was turned away. Who shows none could fill the log
+   *  with nothing: the access log and the metrics have that. */
+  async #audited(request: Request, exchange: Exchange, response: Response): Promise<Response> {
     const { status } = response
-    const isRefused = status === 401 || status === 403
-    if (exchange.isAudited || isRefused) {
-      const outcome = status < 400 ? "done" : isRefused ? "refused" : "failed"
-      await this.#auditEnd(exchange, { outcome, status, ...codeOf(exchange.error) })
+    const end = { status, ...codeOf(exchange.error) }
+    if (exchange.isAudited) {
+      await this.#auditEnd(exchange, { outcome: status < 400 ? "done" : "failed", ...end })
+    } else if ((status === 401 || status === 403) && showsKey(request)) {
+      await this.#auditEnd(exchange, { outcome: "refused", ...end })
     }
     return response
   }
@@ -303,13 +321,14 @@ class HttpApp implements App {
   async #auditEnd(exchange: Exchange, end: Pick<AuditEntry, "outcome" | "status" | "code">): Promise<void> {
     const { audit, log, clock } = this.#service
     try {
-      await audit({ ...this.#auditMembers(exchange), ...end })
+      const entry = { ...this.#auditMembers(exchange), ...end }
+      await (end.outcome === "refused" ? this.#refusals.add(entry) : audit(entry))
     } catch (error) {
       log.failure(clock.now().toISOString(), exchange.id, error)
     }
   }
 
-  #auditMembers({ id, caller, peer, operation, collection }: Exchange) {
+  #auditMembers({ id, caller, peer, operation, collection, audited }: Exchange) {
     const time = this.#service.clock.now().toISOString()
     return {
       time,
@@ -318,6 +337,7 @@ class HttpApp implements App {
       peer: peer?.address ?? null,
       operation: operation ?? null,
       collection: collection ?? null,
+      ...audited,
     }
   }
 

@@ -58,6 +58,11 @@ export function needsKey(): PrismError {
   })
 }
 
+/** Whether a request carries a key, whatever it is worth. */
+export function showsKey({ headers }: Request): boolean {
+  return headers.has("authorization") || headers.has("x-api-key")
+}
+
 function keyOf(headers: Headers): string | undefined {
   const authorization = headers.get("authorization")
   const bearer = authorization === null ? undefined : /^bearer +(\S+) *$/i.exec(authorization)?.[1]

@@ -1,9 +1,8 @@
 // Holds a request against its operation of the contract.
 import * as z from "zod"
-import { concatBytes, tryDecodeUtf8 } from "../base/bytes.ts"
 import { PrismError, type Problem } from "../base/errors.ts"
 import { parseJson } from "../base/json.ts"
-import { chunksOf } from "../base/streams.ts"
+import { chunksOf, readText } from "../base/streams.ts"
 import { collectionName, type Operation } from "./contract.ts"
 import { shapeProblems } from "./shape-problems.ts"
 
@@ -42,16 +41,13 @@ export async function checkBody(operation: Operation, chunks: AsyncIterable<Uint
 }
 
 /** A whole body of text. @throws PrismError LIMIT_EXCEEDED, INVALID_JSON where it is no UTF-8 */
-export async function readText(request: Request): Promise<string> {
+export async function readBody(request: Request): Promise<string> {
   return request.body === null ? "" : await textOf(chunksOf(request.body as ReadableStream<Uint8Array>))
 }
 
+/** How long it may be is seen to as it comes. */
 async function textOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
-  const parts: Uint8Array[] = []
-  for await (const chunk of chunks) parts.push(chunk)
-  const text = tryDecodeUtf8(concatBytes(parts))
-  if (text === undefined) throw new PrismError("INVALID_JSON", "the body is not UTF-8")
-  return text
+  return await readText(chunks, Number.POSITIVE_INFINITY, "the body", "INVALID_JSON")
 }
 
 function checked(shape: z.ZodType, value: unknown, code: "INVALID_REQUEST" | "INVALID_BODY", what: string): unknown {

@@ -1,7 +1,6 @@
 import { parse as parseToml, TomlError } from "smol-toml"
-import { concatBytes, tryDecodeUtf8 } from "../base/bytes.ts"
 import { PrismError } from "../base/errors.ts"
-import { chunksOf } from "../base/streams.ts"
+import { chunksOf, readText } from "../base/streams.ts"
 import type { Files } from "../runtime.ts"
 
 /** Where a prism.toml is looked for, the nearest first. */
@@ -34,19 +33,9 @@ export async function readConfigFiles({ files, env }: ConfigSources, named?: str
 }
 
 async function readConfigFile(files: Pick<Files, "read">, path: string): Promise<ConfigFile> {
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of chunksOf(await files.read(path))) {
-    length += chunk.length
-    if (length > CONFIG_BYTES_MAX) {
-      throw new PrismError("LIMIT_EXCEEDED", `${path} is over ${CONFIG_BYTES_MAX} bytes`, { place: path })
-    }
-    chunks.push(chunk)
-  }
-  const text = tryDecodeUtf8(concatBytes(chunks))
-  if (text === undefined) throw new PrismError("INVALID_FORMAT", `${path} is not text in UTF-8`, { place: path })
+  const text = await readText(chunksOf(await files.read(path)), CONFIG_BYTES_MAX, path)
   try {
-    return { path, values: parseToml(text.replace(/^\ufeff/, "")) }
+    return { path, values: parseToml(text) }
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
     const what = error.message.split("\n", 1)[0]!.replace(/^Invalid TOML document: /, "")
@@ -66,7 +55,7 @@ export function pathFrom({ path: file }: ConfigFile, path: string, env: ConfigSo
 }
 
 /** The data directory that the nearest file names: `data_dir` under `[storage]`, where the original program has it, or at
- *  the top. */
+ *  the top. @throws PrismError INVALID_FORMAT, also where it stands in both places */
 export function configuredDataDirectory(
   files: readonly ConfigFile[],
   env: ConfigSources["env"],
@@ -75,7 +64,14 @@ export function configuredDataDirectory(
     const storage = file.values["storage"]
     const nested =
       typeof storage === "object" && storage !== null ? (storage as Record<string, unknown>)["data_dir"] : undefined
-    const directory = nested ?? file.values["data_dir"]
+    const top = file.values["data_dir"]
+    if (nested !== undefined && top !== undefined) {
+      throw new PrismError("INVALID_FORMAT", `${file.path}: data_dir stands at the top and under [storage]`, {
+        hint: "leave one of them out: which one was meant?",
+        place: file.path,
+      })
+    }
+    const directory = nested ?? top
     if (directory === undefined) continue
     if (typeof directory !== "string" || directory === "") {
       throw new PrismError("INVALID_FORMAT", `${file.path}: data_dir must be the path of a folder`, {

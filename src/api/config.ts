@@ -117,6 +117,14 @@ export const API_KEYS_SHAPE = z
   .refine((keys) => new Set(keys.map(({ name }) => name)).size === keys.length, {
     error: "two keys have the same name",
   })
+  .refine((keys) => new Set(keys.map(({ hash }) => hash)).size === keys.length, {
+    error: "two keys have the same hash: they are one key, and only one of them would count",
+  })
+
+/** Of the variable: an empty list would open a server that the file has keys for. */
+const SOME_API_KEYS = API_KEYS_SHAPE.refine((keys) => keys.length > 0, {
+  error: "holds no key: leave the variable out where there is none",
+})
 
 /** A prism.toml. Each key is described in docs/admin/configuration.md. */
 export const CONFIG_FILE_SHAPE = z.strictObject({
@@ -169,10 +177,10 @@ export function readServerConfig(
   const config: ServerConfig = {
     host:
       checked("--host", host, flags.host) ?? variable(env, "PRISM_HOST", host) ?? server.host ?? DEFAULT_CONFIG.host,
-    port: flags.port ?? variable(env, "PRISM_PORT", port, Number) ?? server.port ?? DEFAULT_CONFIG.port,
+    port: flags.port ?? variable(env, "PRISM_PORT", port, parseDigits) ?? server.port ?? DEFAULT_CONFIG.port,
     backupRoots: flags.backupRoots ?? server.backup_roots?.map(inFile),
     tls: tls && { certFile: inFile(tls.cert_file), keyFile: inFile(tls.key_file) },
-    apiKeys: variable(env, "PRISM_API_KEYS", API_KEYS_SHAPE, parseJsonValue) ?? api_keys ?? DEFAULT_CONFIG.apiKeys,
+    apiKeys: variable(env, "PRISM_API_KEYS", SOME_API_KEYS, parseJsonValue) ?? api_keys ?? DEFAULT_CONFIG.apiKeys,
     allowedOrigins: server.allowed_origins ?? DEFAULT_CONFIG.allowedOrigins,
     limits: {
       bodyBytes: limits.body_bytes ?? DEFAULT_LIMITS.bodyBytes,
@@ -236,6 +244,11 @@ function checked<T extends z.ZodType>(name: string, shape: T, value: unknown): z
     place: name,
     hint: "see docs/admin/configuration.md",
   })
+}
+
+/** What is no row of digits stays text, which no shape takes. */
+function parseDigits(text: string): unknown {
+  return /^\d+$/.test(text) ? Number(text) : text
 }
 
 /** What is no JSON stays text, which no shape takes. */

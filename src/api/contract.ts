@@ -18,6 +18,9 @@ export interface Operation {
    *  the body names no collection, the permission is about all of them. `own`: so it is, but any key does for what was begun
    *  with that key. */
   readonly scope?: "path" | "answer" | "own" | { readonly body: string }
+  /** True where the request names a file of the server. Archives of any collection lie there, for anybody with its path to
+   *  read or replace: so the permission is about all collections, whichever the request is about. */
+  readonly serverFile?: true
   readonly tag: "Collections" | "Documents" | "Search" | "Graph" | "Archives" | "Jobs" | "Server"
   readonly summary: string
   readonly description?: string
@@ -32,7 +35,8 @@ export interface Operation {
   /** True where each of many is taken or refused by itself: with all refused it is a 422, which is the answer as it would
    *  be, and an error beside it. */
   readonly eachByItself?: true
-  /** True of long work: with `"wait":false` in the body, or the query where the body is raw, it is answered by 202 and a job. */
+  /** True of long work that needs nothing of its client: with `"wait":false` in the body it is answered by 202 and a job.
+   *  Archives that stream are waited for, by the connection that they come or go by. */
   readonly long?: true
 }
 
@@ -381,7 +385,8 @@ export const OPERATIONS = {
     summary: "Adds documents, each replacing the one with its id",
     description:
       "JSON: a list of documents, or an object with the list as `documents`. `application/x-ndjson`: a document a line, streamed. " +
-      "What is acknowledged is durable and visible to the next search. A bad document is refused by itself.",
+      "What is acknowledged is durable and visible to the next search. A bad document is refused by itself. Where lines end " +
+      "early (a disk that is full, a body that stops) the error has beside it what became of those before.",
     body: "documents",
     example: [
       { id: "p1", title: "Wireless keyboard", price: 49.9, embedding: [0.1, 0.9, 0.2] },
@@ -650,6 +655,7 @@ export const OPERATIONS = {
     path: "/_admin/export",
     permission: "admin",
     scope: { body: "collection" },
+    serverFile: true,
     tag: "Archives",
     summary: "Writes an archive of a collection to a file of the server",
     body: z.strictObject({
@@ -678,6 +684,7 @@ export const OPERATIONS = {
     path: "/_admin/import",
     permission: "admin",
     scope: { body: "target_collection" },
+    serverFile: true,
     tag: "Archives",
     summary: "Restores a collection from an archive on the server",
     body: z.strictObject({
@@ -713,6 +720,7 @@ export const OPERATIONS = {
     path: "/_admin/export/encrypted",
     permission: "admin",
     scope: { body: "collection" },
+    serverFile: true,
     tag: "Archives",
     summary: "Writes an encrypted archive of a collection to a file of the server",
     body: z.strictObject({
@@ -744,6 +752,7 @@ export const OPERATIONS = {
     path: "/_admin/import/encrypted",
     permission: "admin",
     scope: { body: "target_collection" },
+    serverFile: true,
     tag: "Archives",
     summary: "Restores a collection from an encrypted archive on the server",
     body: z.strictObject({
@@ -773,6 +782,7 @@ export const OPERATIONS = {
     path: "/_admin/collections/{collection}/detach",
     permission: "admin",
     scope: "path",
+    serverFile: true,
     tag: "Archives",
     summary: "Writes a snapshot of a collection, verifies it, then unloads the collection",
     body: z.strictObject({
@@ -796,6 +806,7 @@ export const OPERATIONS = {
     path: "/_admin/collections/attach",
     permission: "admin",
     scope: { body: "target_collection" },
+    serverFile: true,
     tag: "Archives",
     summary: "Brings a collection back, from an archive or from what a detach kept",
     description: "Without `source`, `target_collection` names a detached collection whose kept data is loaded again.",
@@ -824,7 +835,6 @@ export const OPERATIONS = {
     query: z.strictObject({
       format: z.enum(["portable", "snapshot", "encrypted"]).default("portable"),
       enc_version: z.enum(["1", "2"]).optional(),
-      purge: z.stringbool().optional().describe("true: what was deleted is compacted away first"),
     }),
     headers: ARCHIVE_KEY_HEADERS,
     status: 200,
@@ -837,7 +847,8 @@ export const OPERATIONS = {
     scope: "path",
     tag: "Archives",
     summary: "Restores a collection from the archive in the body",
-    description: "The name `-` stands for the archive's own name.",
+    description:
+      "The name `-` stands for the archive's own name. It is a job as long as it runs, one of those that may at the same time.",
     query: z.strictObject({
       format: z.enum(["portable", "snapshot"]).optional(),
       mode: z.enum(["fail", "replace", "merge"]).default("fail").describe("What to do with a collection that is there"),

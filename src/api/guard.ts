@@ -15,7 +15,9 @@ export function assertFromHere(request: Request, allowedOrigins: readonly string
   }
   const origin = request.headers.get("origin")
   if (origin !== null && allowedOrigins.includes(origin)) return
-  if ((origin !== null && origin !== url.origin) || request.headers.get("sec-fetch-site") === "cross-site") {
+  // `none`: the user has typed the address. `same-site` is another port of this machine, say: somebody else's program.
+  const isOwn = ["same-origin", "none"].includes(request.headers.get("sec-fetch-site") ?? "none")
+  if ((origin !== null && origin !== url.origin) || !isOwn) {
     throw new PrismError("FORBIDDEN", "this comes from a page of another site", {
       hint: "name that site in allowed_origins of prism.toml, if it may do everything here",
     })

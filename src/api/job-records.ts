@@ -19,6 +19,8 @@ const record = z.object({
   started_by: z.string(),
   /** RFC 3339, UTC. */
   created_at: z.string(),
+  /** Likewise: when the first process after it told of it as interrupted. */
+  found_at: z.string().optional(),
   /** Files outside the data folder that it may leave behind; absolute paths. */
   temporaries: z.array(z.string()),
 })

@@ -28,7 +28,7 @@ export class Job {
   #progress: Progress | undefined
   #meter = new RateMeter()
   #sampledAt = Number.NEGATIVE_INFINITY
-  #finishedAt: string | null = null
+  #finishedAt: string | null
   #result: unknown
   #error: Error | undefined
 
@@ -37,6 +37,8 @@ export class Job {
     this.id = record.id
     this.#record = record
     this.#state = state
+    // Nobody saw it end.
+    this.#finishedAt = record.found_at ?? null
     this.#now = now
   }
 

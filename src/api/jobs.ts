@@ -6,6 +6,8 @@ import { type JobRecord, JobRecords } from "./job-records.ts"
 
 /** Jobs that ended and can still be asked for. */
 const ENDED_MAX = 1000
+/** How long each start tells of a job that was cut off, from the first one that did. */
+const TOLD_MS = 7 * 24 * 60 * 60 * 1000
 
 export interface JobsOptions {
   /** Where what runs is recorded, so that a process after a crash knows of it: the collections' own. */
@@ -45,10 +47,18 @@ export class Jobs {
     const { records, left } =
       storage.location === undefined ? { records: undefined, left: [] } : await JobRecords.open(storage)
     const jobs = new Jobs(records, concurrent, now)
-    for (const record of left) {
+    const today = new Date()
+    for (const found of left) {
+      const record = { ...found, found_at: found.found_at ?? today.toISOString() }
       // Where it cannot be removed now, a later start does it: the record stays as long as the job is told of.
       for (const path of record.temporaries) await files?.discard(path).catch(() => undefined)
       const job = new Job(record, "interrupted", now)
+      // As is one whose day cannot be read.
+      if (!(today.getTime() - Date.parse(record.found_at) < TOLD_MS)) {
+        await jobs.#forget(job)
+        continue
+      }
+      if (found.found_at === undefined) await jobs.#write(record)
       jobs.#jobs.set(job.id, job)
       await jobs.#remember(job)
     }

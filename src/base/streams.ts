@@ -1,6 +1,7 @@
 // Bytes as async iterables: of Web streams, which some runtimes cannot iterate, and back; of files; of a piece.
 import type { RandomAccess } from "../runtime.ts"
-import { concatBytes } from "./bytes.ts"
+import { concatBytes, tryDecodeUtf8 } from "./bytes.ts"
+import { type ErrorCode, PrismError } from "./errors.ts"
 
 const LINE_FEED = 0x0a
 
@@ -40,6 +41,28 @@ export function streamOf(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint
     },
     { highWaterMark: 0 },
   )
+}
+
+/** All of a text, without a byte order mark. `name` is what messages call it.
+ *  @throws PrismError LIMIT_EXCEEDED, and `code` where it is not UTF-8 */
+export async function readText(
+  chunks: AsyncIterable<Uint8Array>,
+  bytesMax: number,
+  name: string,
+  code: ErrorCode = "INVALID_FORMAT",
+): Promise<string> {
+  const parts: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of chunks) {
+    length += chunk.length
+    if (length > bytesMax) {
+      throw new PrismError("LIMIT_EXCEEDED", `${name} is longer than ${bytesMax} bytes`, { place: name })
+    }
+    parts.push(chunk)
+  }
+  const text = tryDecodeUtf8(concatBytes(parts))
+  if (text === undefined) throw new PrismError(code, `${name} is not text in UTF-8`, { place: name })
+  return text.startsWith("\ufeff") ? text.slice(1) : text
 }
 
 /** The first bytes of a stream, and the whole stream as if nobody had looked. Fewer than `length` where the stream is

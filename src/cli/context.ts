@@ -1,10 +1,10 @@
 // What a command works with: the runtime, the global flags, the interrupt, and how to speak.
 import { PrismError } from "../base/errors.ts"
 import { stringifyJson } from "../base/json.ts"
+import { chunksOf, streamOf } from "../base/streams.ts"
 import type { Runtime } from "../runtime.ts"
 import type { Globals } from "./globals.ts"
 import { ProgressDisplay } from "./progress.ts"
-import { abortable } from "./streams.ts"
 
 export interface Input {
   /** As messages call it. */
@@ -97,7 +97,9 @@ export class Context {
     this.#isStdinTaken ||= isStdin
     const size = isStdin ? undefined : await files.size(path)
     const stream = isStdin ? terminal.stdin : await files.read(path)
+    // A command that is interrupted does not wait for a pipe.
+    const abortable = streamOf(chunksOf(stream, this.signal))
     // A pipe has a name too, as in `-f <(zstd -dc FILE)`, and then no length.
-    return { name: isStdin ? "standard input" : path, size: size || undefined, stream: abortable(stream, this.signal) }
+    return { name: isStdin ? "standard input" : path, size: size || undefined, stream: abortable }
   }
 }

@@ -1,9 +1,8 @@
 // Keys and passphrases as files that a user names. What they hold is never printed, in an error neither.
 import { PrismError } from "../base/errors.ts"
-import { chunksOf } from "../base/streams.ts"
+import { chunksOf, readText } from "../base/streams.ts"
 import { type Key, parseKey } from "../formats/key.ts"
 import type { Context } from "./context.ts"
-import { readText } from "./streams.ts"
 
 const KEY_FILE_BYTES_MAX = 64 * 1024
 

@@ -1,5 +1,5 @@
 import { PrismError, type Problem } from "../base/errors.ts"
-import { chunksOf } from "../base/streams.ts"
+import { chunksOf, readText } from "../base/streams.ts"
 import type { RestoreReport } from "../collection/archive/options.ts"
 import { checkCollectionName } from "../collection/schema.ts"
 import { openArchiveFile } from "./archive-file.ts"
@@ -12,7 +12,6 @@ import { formatBytes, plural, printable } from "./format.ts"
 import { KEY_FILE, PASSPHRASE_FILE, readKeys } from "./key-file.ts"
 import { usageError } from "./parse.ts"
 import { settle } from "./settle.ts"
-import { readText } from "./streams.ts"
 import { withCollections } from "./with-collections.ts"
 
 const FORMATS = ["portable", "snapshot"] as const

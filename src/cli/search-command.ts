@@ -1,11 +1,10 @@
 import { PrismError } from "../base/errors.ts"
 import { parseJson, stringifyJson } from "../base/json.ts"
-import { chunksOf } from "../base/streams.ts"
+import { chunksOf, readText } from "../base/streams.ts"
 import { command } from "./command.ts"
 import type { Context } from "./context.ts"
 import { formatCount, plural, printable, table } from "./format.ts"
 import { usageError } from "./parse.ts"
-import { readText } from "./streams.ts"
 import { withCollections } from "./with-collections.ts"
 
 /** 65,536 components of 17 digits and their commas take a fifth of it. */

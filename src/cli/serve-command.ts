@@ -10,7 +10,7 @@ import { Metrics } from "../api/metrics.ts"
 import type { Service } from "../api/service.ts"
 import { toHex } from "../base/bytes.ts"
 import { PrismError } from "../base/errors.ts"
-import { chunksOf } from "../base/streams.ts"
+import { chunksOf, readText } from "../base/streams.ts"
 import { VERSION } from "../base/version.ts"
 import { Prism } from "../collection/prism.ts"
 import type { HttpServer, ServeOptions } from "../runtime.ts"
@@ -20,7 +20,6 @@ import { findDataDirectory } from "./data-directory.ts"
 import { printable } from "./format.ts"
 import { listen } from "./listen.ts"
 import { usageError } from "./parse.ts"
-import { readText } from "./streams.ts"
 
 const PEM_BYTES_MAX = 1024 * 1024
 

@@ -1,11 +1,10 @@
 // The server that a command goes to: the one that is named, the one that holds a data directory, or the usual one.
 import { PrismError } from "../base/errors.ts"
 import { parseJson } from "../base/json.ts"
-import { chunksOf } from "../base/streams.ts"
+import { chunksOf, readText } from "../base/streams.ts"
 import { type Client, createClient } from "../client/index.ts"
 import type { Context } from "./context.ts"
 import { findDataDirectory } from "./data-directory.ts"
-import { readText } from "./streams.ts"
 
 const DEFAULT_URL = "http://localhost:3080"
 const KEY_FILE_BYTES_MAX = 64 * 1024

@@ -257,6 +257,17 @@ describe("detach and attach", () => {
   })
 })
 
+test("a device is no place for an archive, whatever may be overwritten", async () => {
+  await using api = await ApiServer.open({ storage: new LastingStorage(), backupRoots: ["/dev"] })
+  await fillSmall(api.service.prism)
+  for (const overwrite of [false, true]) {
+    expect(await api.post("/_admin/export", { collection: "c", output_path: "/dev/null", overwrite })).toMatchObject({
+      status: 409,
+      body: { error: { code: "FILE_EXISTS", hint: "name a file" } },
+    })
+  }
+})
+
 describe("streams", () => {
   const download = async (api: ApiServer, query: string, headers: Record<string, string> = {}) =>
     await api.fetch(new Request(`http://localhost/_admin/collections/c/archive${query}`, { headers }))
@@ -275,7 +286,7 @@ describe("streams", () => {
   const passphrase = btoa(String.fromCharCode(...new TextEncoder().encode("größer")))
   test.each([
     ["", {}, "c.prism.jsonl"],
-    ["?format=portable&purge=true", {}, "c.prism.jsonl"],
+    ["?format=portable", {}, "c.prism.jsonl"],
     ["?format=snapshot", {}, "c.tar.zst"],
     ["?format=encrypted", { "prism-key": generateKey() }, "c.enc"],
     ["?format=encrypted&enc_version=1", { "prism-key": generateKey() }, "c.enc"],
@@ -292,6 +303,31 @@ describe("streams", () => {
       body: { success: true, collection: "d", documents_imported: 5, problems: [] },
     })
     expect(await documents(api, "d")).toEqual(before)
+  })
+
+  test("an upload is one of the jobs that may run at once, as long as it runs", async () => {
+    await using api = await ApiServer.open({ storage: new LastingStorage(), concurrentJobs: 1 })
+    await fillSmall(api.service.prism)
+    const bytes = new Uint8Array(await (await download(api, "")).arrayBuffer())
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+    const writer = writable.getWriter()
+    const slow = upload(api, "d", readable)
+    // Taken once somebody reads.
+    await writer.write(bytes.subarray(0, 10))
+    expect(api.service.jobs.list().map((job) => job.answer())).toMatchObject([
+      { kind: "uploadArchive", collection: "d", state: "running" },
+    ])
+    expect(await upload(api, "e", bytes)).toMatchObject({ status: 429, body: { error: { code: "TOO_MANY_REQUESTS" } } })
+    await writer.write(bytes.subarray(10))
+    await writer.close()
+    expect((await slow).status).toBe(200)
+    expect(await upload(api, "e", bytes)).toMatchObject({ status: 200 })
+  })
+
+  test("a download changes nothing: to leave out what was deleted, one optimizes first", async () => {
+    await using api = await ApiServer.open({ storage: new LastingStorage() })
+    await fillSmall(api.service.prism)
+    expect((await download(api, "?format=snapshot&purge=true")).status).toBe(400)
   })
 
   test("the name - stands for the archive's own, and a part comes back alone", async () => {

@@ -240,11 +240,13 @@ describe("after a crash", () => {
     await system.write(`${data}/jobs/${id}.new`, "{")
     await system.write(`${data}/jobs/damaged.json`, "{")
 
+    let finished_at: unknown = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
     for (const _ of ["once", "and again"]) {
       const jobs = await Jobs.open({ storage: await after(data), files: runtime.files, concurrent: 1 })
       expect(jobs.list().map((job) => job.answer())).toMatchObject([
-        { id, kind: "exportEncrypted", collection: "c", state: "interrupted", finished_at: null, result: null },
+        { id, kind: "exportEncrypted", collection: "c", state: "interrupted", finished_at, result: null },
       ])
+      finished_at = jobs.get(id).answer().finished_at
       expect(await system.list(`${folder.path}/new`)).toEqual(["other"])
       expect(await system.list(`${data}/jobs`)).toEqual([`${id}.json`])
       await jobs.cancel(jobs.get(id))
@@ -266,6 +268,22 @@ describe("after a crash", () => {
     const jobs = await Jobs.open({ storage, files: runtime.files, concurrent: 1 })
     expect(jobs.get(id).state).toBe("interrupted")
     expect(await system.read(victim)).toBe("mine")
+  })
+
+  test("a job is told of for seven days, then forgotten", async () => {
+    await using folder = await temporaryFolder()
+    const storage = await runtime.openStorage(folder.path, { create: true })
+    await Jobs.open({ storage, concurrent: 1 })
+    const DAY_MS = 24 * 60 * 60 * 1000
+    const ago = (days: number) => new Date(Date.now() - days * DAY_MS).toISOString()
+    const foundAt = { fresh: ago(6), old: ago(8), unreadable: "yesterday" }
+    for (const [name, found_at] of Object.entries(foundAt)) {
+      const record = { id: name, kind: "optimize", collection: "c", created_at: ago(99), temporaries: [], found_at }
+      await system.write(`${folder.path}/jobs/${name}.json`, JSON.stringify(record))
+    }
+    const jobs = await Jobs.open({ storage, concurrent: 1 })
+    expect(jobs.list().map((job) => job.answer())).toMatchObject([{ id: "fresh", finished_at: foundAt.fresh }])
+    expect(await system.list(`${folder.path}/jobs`)).toEqual(["fresh.json"])
   })
 
   test("jobs that ended leave no record; those that the server's end cut off do", async () => {

@@ -197,6 +197,27 @@ describe("time of a body", () => {
     expect(api.clock.timers).toBe(0)
   })
 
+  test("lines that stop coming are an error, beside what became of those before", async () => {
+    await using api = await apiWith({ idleBodySecs: 5 })
+    const body = new SlowBody()
+    const answering = post(api, "/collections/a/documents", body.stream, { "content-type": "application/x-ndjson" })
+    await body.isAwaited()
+    const lines = Array.from({ length: 1000 }, (_, i) => `{"id":"${i}","title":"x"}\n`).join("")
+    body.send(`{\n${lines}{"id":"late","title":"not taken yet"}\n`)
+    await body.isAwaited()
+    api.clock.pass(5000)
+    const answer = await answering
+    expect([answer.status, await answer.json()]).toMatchObject([
+      408,
+      { indexed: 1000, failed: 1, errors: [{ line: 1 }], error: { code: "REQUEST_TIMEOUT" } },
+    ])
+    expect(api.accesses.at(-1)).toMatchObject({ status: 408, code: "REQUEST_TIMEOUT" })
+    const { total } = (await (await api.send("POST", "/collections/a/search", { query: "x" })).json()) as {
+      total: number
+    }
+    expect(total).toBe(1000)
+  })
+
   test("a client that goes away ends the request and is no failure of the server", async () => {
     await using api = await apiWith(limits)
     const body = new SlowBody()

@@ -117,7 +117,7 @@ describe("the access log", () => {
 })
 
 describe("the audit log", () => {
-  test("has the start and the end of what administers or deletes, and every refusal", async () => {
+  test("has the start and the end of what administers or deletes, and refusals of keys", async () => {
     const key = generateApiKey()
     const hash = hashApiKey(key, runtime.createSha256)
     const apiKeys = [{ name: "ops", hash, roles: [{ permissions: ["admin"] as const, collections: "a*" }] }]
@@ -145,17 +145,90 @@ describe("the audit log", () => {
       { ...create, outcome: "failed", status: 409, code: "COLLECTION_EXISTS" },
       { ...remove, outcome: "started" },
       { ...remove, outcome: "failed", status: 404, code: "DOCUMENT_NOT_FOUND" },
-      { ...common, operation: "deleteCollection", collection: "b", outcome: "refused", status: 403, code: "FORBIDDEN" },
       {
         ...common,
-        request_id: expect.any(String),
         operation: "deleteCollection",
-        key: "anonymous",
-        collection: null,
+        collection: "b",
         outcome: "refused",
-        status: 401,
-        code: "UNAUTHORIZED",
+        status: 403,
+        code: "FORBIDDEN",
+        count: 1,
       },
+    ])
+  })
+
+  test("has nothing of what changes nothing, nor of who shows no key", async () => {
+    await using api = await testApi()
+    await api.send("PUT", "/collections/a", SCHEMA)
+    await api.send("POST", "/collections/a/documents", [{ id: "a", title: "x" }])
+    const lines = api.audited.length
+    for (const path of ["/admin/collections?all=true", "/_admin/jobs", "/_admin/collections/a/archive"]) {
+      expect((await api.send("GET", path)).status).toBe(200)
+      expect((await api.fetch(path, { method: "HEAD" })).status).toBe(200)
+    }
+    await api.send("POST", "/collections/a/documents/_get", { ids: ["a"] })
+    await api.send("POST", "/_msearch", { searches: [{ collection: "a", query: "x" }] })
+    expect(api.audited).toHaveLength(lines)
+
+    const apiKeys = [
+      { name: "ops", hash: "00".repeat(32), roles: [{ permissions: ["admin"] as const, collections: "*" }] },
+    ]
+    await using closed = await testApi({ apiKeys })
+    for (let i = 0; i < 100; i++) expect((await closed.send("DELETE", `/collections/c${i}`)).status).toBe(401)
+    expect(closed.audited).toEqual([])
+    expect(closed.accesses).toHaveLength(100)
+  })
+
+  test("has a line a second for each address whose key is refused, which counts the others", async () => {
+    const apiKeys = [
+      { name: "ops", hash: "00".repeat(32), roles: [{ permissions: ["admin"] as const, collections: "*" }] },
+    ]
+    await using api = await testApi({ apiKeys })
+    const guess = async (address: string) =>
+      (await api.fetch("/admin/collections", { headers: { "x-api-key": "guess" } }, { address, isLoopback: false }))
+        .status
+    for (let i = 0; i < 50; i++) expect(await guess("192.0.2.1")).toBe(401)
+    expect(await guess("192.0.2.2")).toBe(401)
+    api.clock.pass(999)
+    await guess("192.0.2.1")
+    api.clock.pass(1)
+    await guess("192.0.2.1")
+    expect(api.audited.map(({ peer, count }) => [peer, count])).toEqual([
+      ["192.0.2.1", 1],
+      ["192.0.2.2", 1],
+      ["192.0.2.1", 51],
+    ])
+  })
+
+  test("says which file, what becomes of what is there, and what the archive's own name was", async () => {
+    await using folder = await temporaryFolder()
+    const audited: AuditEntry[] = []
+    const audit = async (entry: AuditEntry) => void audited.push(entry)
+    await using server = await ApiServer.open({
+      storage: new MemoryStorage(),
+      backupRoots: [folder.path],
+      service: { audit },
+    })
+    await server.call("PUT", "/collections/a", SCHEMA)
+    const path = `${folder.path}/a.tar.zst`
+    const destination = { type: "file", path }
+    await server.post("/_admin/collections/a/detach", { destination, overwrite: true, delete_data: true })
+    const { job } = (await server.post("/_admin/import", { input_path: path, mode: "replace", wait: false })).body
+    await server.service.jobs.wait(server.service.jobs.get(job.id))
+    await server.post("/_admin/collections/attach", { source: destination })
+    const archive = await (await server.fetch(new Request("http://localhost/_admin/collections/a/archive"))).blob()
+    const headers = { "content-type": "application/octet-stream" }
+    const upload = { method: "PUT", body: archive, headers }
+    await server.fetch(new Request("http://localhost/_admin/collections/-/archive?mode=replace", upload))
+    expect(audited.slice(2)).toMatchObject([
+      { operation: "detach", collection: "a", outcome: "started", path, overwrite: true, delete_data: true },
+      { operation: "detach", collection: "a", outcome: "done", path, overwrite: true, delete_data: true },
+      { operation: "importArchive", collection: null, outcome: "started", path, mode: "replace" },
+      { operation: "importArchive", collection: "a", outcome: "done", path, mode: "replace" },
+      { operation: "attach", collection: null, outcome: "started", path },
+      { operation: "attach", outcome: "failed", code: "COLLECTION_EXISTS" },
+      { operation: "uploadArchive", collection: null, outcome: "started", mode: "replace" },
+      { operation: "uploadArchive", collection: "a", outcome: "done", mode: "replace" },
     ])
   })
 
@@ -233,6 +306,16 @@ describe("the audit log", () => {
     const kept = [...idsIn(fake.fileBytes.get("audit.jsonl.1")), ...idsIn(fake.fileBytes.get("audit.jsonl"))]
     expect(kept).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     expect(fake.fileBytes.get("audit.jsonl")!.length).toBeLessThanOrEqual(1000)
+  })
+
+  test("loses nothing to refusals, however many there are", async () => {
+    const fake = new FakeRuntime()
+    const audit = auditFile(fake.files, "audit.jsonl", 1000)
+    await audit(entry(0))
+    for (let id = 1; id < 50; id++) await audit({ ...entry(id), outcome: "refused" })
+    expect(idsIn(fake.fileBytes.get("audit.jsonl"))).toEqual([0])
+    expect(idsIn(fake.fileBytes.get("audit.jsonl.refused")).at(-1)).toBe(49)
+    expect([...fake.fileBytes.values()].reduce((sum, { length }) => sum + length, 0)).toBeLessThan(3000)
   })
 
   test("rejects the lines that were not written, and goes on", async () => {

@@ -145,12 +145,12 @@ describe("operations", () => {
     await client.ready()
     await client.downloadArchive({
       collection: "p",
-      query: { format: "encrypted", purge: true },
+      query: { format: "encrypted", enc_version: "1" },
       headers: { "prism-key": "ab" },
     })
     expect(seen.map(({ url }) => url)).toEqual([
       "https://example.com/prism/ready",
-      "https://example.com/prism/_admin/collections/p/archive?format=encrypted&purge=true",
+      "https://example.com/prism/_admin/collections/p/archive?format=encrypted&enc_version=1",
     ])
     for (const { init } of seen) {
       expect(init.headers).toMatchObject({ authorization: "Bearer secret-key", "x-trace": "1" })

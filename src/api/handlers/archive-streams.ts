@@ -1,10 +1,11 @@
 import { decodeUtf8Fatal } from "../../base/bytes.ts"
 import { PrismError, type Problem } from "../../base/errors.ts"
 import { parseJson } from "../../base/json.ts"
-import type { EncryptionOptions } from "../../collection/archive/options.ts"
+import type { EncryptionOptions, RestoreReport } from "../../collection/archive/options.ts"
 import { type Key, normalizePassphrase, parseKey } from "../../formats/key.ts"
 import { assertMay } from "../caller.ts"
 import { ARCHIVE_HEADERS, type QueryOf } from "../contract.ts"
+import type { JobTools } from "../job.ts"
 import type { Handlers } from "../service.ts"
 
 /** Bad lines that an answer lists; it counts all. */
@@ -17,7 +18,6 @@ export const archiveStreamHandlers: Handlers<"downloadArchive" | "uploadArchive"
   downloadArchive: async ({ path, query, request, signal }, { prism }) => {
     const encryption = encryptionOf(query, keysOf(request))
     const collection = await prism.collection(path.collection)
-    if (query.purge) await collection.optimize({ signal })
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
     const name = `${path.collection}${ENDINGS[query.format]}`
     const answer = new Response(readable, {
@@ -38,7 +38,7 @@ export const archiveStreamHandlers: Handlers<"downloadArchive" | "uploadArchive"
     return answer
   },
 
-  uploadArchive: async ({ path, query, request, caller, signal }, { prism }) => {
+  uploadArchive: async ({ caller, path, query, request, caller, signal }, { prism, jobs }) => {
     const { format, mode, on_bad_line, where, ids, dry_run = false } = query
     const ownName = path.collection === "-"
     // Which name that is tells the archive alone.
@@ -46,23 +46,33 @@ export const archiveStreamHandlers: Handlers<"downloadArchive" | "uploadArchive"
     const problems: (Problem & { line?: string })[] = []
     let linesLength = 0
     const source = (request.body ?? new Blob([]).stream()) as ReadableStream<Uint8Array>
-    const report = await prism.restore(source, {
-      mode,
-      signal,
-      dryRun: dry_run,
-      keys: keysOf(request),
-      ...(!ownName && { target: path.collection }),
-      ...(format && { format }),
-      ...(where !== undefined && { where }),
-      ...(ids !== undefined && { ids: idsOf(ids) }),
-      ...(on_bad_line === "skip" && {
-        onBadLine: (problem: Problem, line: string | undefined) => {
-          if (problems.length === PROBLEMS_LISTED) return
-          linesLength += line?.length ?? 0
-          problems.push({ ...problem, ...(line !== undefined && linesLength <= LINES_LENGTH && { line }) })
-        },
-      }),
-    })
+    const restore = async (tools: JobTools) =>
+      await prism.restore(source, {
+        mode,
+        signal: AbortSignal.any([signal, tools.signal]),
+        onProgress: tools.onProgress,
+        dryRun: dry_run,
+        keys: keysOf(request),
+        ...(!ownName && { target: path.collection }),
+        ...(format && { format }),
+        ...(where !== undefined && { where }),
+        ...(ids !== undefined && { ids: idsOf(ids) }),
+        ...(on_bad_line === "skip" && {
+          onBadLine: (problem: Problem, line: string | undefined) => {
+            if (problems.length === PROBLEMS_LISTED) return
+            linesLength += line?.length ?? 0
+            problems.push({ ...problem, ...(line !== undefined && linesLength <= LINES_LENGTH && { line }) })
+          },
+        }),
+      })
+    // A restore takes the memory of one, so no more run at once than may.
+    const about = {
+      kind: "uploadArchive",
+      collection: ownName ? null : path.collection,
+      started_by: caller.name,
+    } as const
+    const job = jobs.start(about, restore)
+    const report = (await jobs.wait(job)) as RestoreReport
     return { success: true, ...report, ids_missing: [...report.ids_missing], warnings: [...report.warnings], problems }
   },
 }

@@ -1,6 +1,6 @@
 import { PrismError } from "../../base/errors.ts"
 import { parseJson } from "../../base/json.ts"
-import { readText } from "../check-request.ts"
+import { readBody } from "../check-request.ts"
 import type { Handlers } from "../service.ts"
 import { backendNames } from "./backends.ts"
 
@@ -18,7 +18,7 @@ export const collectionHandlers: Handlers<
   },
 
   createCollection: async ({ path, request }, { prism }) => {
-    const collection = await prism.createCollection(path.collection, await readText(request))
+    const collection = await prism.createCollection(path.collection, await readBody(request))
     const { backends } = await collection.stats()
     return { collection: collection.name, status: "created", backends: backendNames(backends) }
   },

@@ -6,8 +6,8 @@ import type { Collection, Document } from "../../collection/collection.ts"
 import { DOCUMENT_BYTES_MAX, type DocumentInput, parseDocumentLine } from "../../collection/document.ts"
 import { readLines } from "../../formats/lines.ts"
 import { inChunks } from "../../formats/portable.ts"
-import { jsonAnswer } from "../answers.ts"
-import { readText } from "../check-request.ts"
+import { jsonAnswer, PartlyDone } from "../answers.ts"
+import { readBody } from "../check-request.ts"
 import type { AnswerOf } from "../contract.ts"
 import { isJsonLines } from "../request-body.ts"
 import type { Handlers } from "../service.ts"
@@ -36,7 +36,7 @@ export const documentHandlers: Handlers<
     const addition = new Addition(collection)
     if (isJsonLines(request)) await addition.addLines(request)
     else
-      await addition.add(documentsOf(parseJson(await readText(request), { code: "INVALID_JSON", place: "the body" })))
+      await addition.add(documentsOf(parseJson(await readBody(request), { code: "INVALID_JSON", place: "the body" })))
     return addition.answer()
   },
 
@@ -93,6 +93,12 @@ function documentsOf(value: JsonValue): DocumentInput[] {
   )
 }
 
+interface Counts {
+  readonly indexed: number
+  readonly failed: number
+  readonly errors: Refused[]
+}
+
 /** The documents of one request. */
 class Addition {
   readonly #collection: Collection
@@ -114,7 +120,17 @@ class Addition {
     }
   }
 
+  /** @throws PartlyDone where it ends before the body does, and lines before are taken or refused already */
   async addLines(request: Request): Promise<void> {
+    try {
+      await this.#addLines(request)
+    } catch (cause) {
+      if (this.#indexed + this.#failed === 0) throw cause
+      throw new PartlyDone(this.#counts(), cause)
+    }
+  }
+
+  async #addLines(request: Request): Promise<void> {
     if (request.body === null) return
     const batch = new Map<string, DocumentInput>()
     const lineOf = new Map<string, number>()
@@ -147,8 +163,8 @@ class Addition {
   }
 
   /** 201 where something was taken; 422 where all was refused, so that no script takes it for done. */
-  answer(): { indexed: number; failed: number; errors: Refused[] } | Response {
-    const answer = { indexed: this.#indexed, failed: this.#failed, errors: this.#errors }
+  answer(): Counts | Response {
+    const answer = this.#counts()
     if (this.#indexed > 0 || this.#failed === 0) return answer
     const [first] = this.#errors as [Refused]
     const { code, error: message, hint, doc_id } = first
@@ -160,6 +176,10 @@ class Addition {
       ...(doc_id !== null && { place: `document "${doc_id}"` }),
     }
     return jsonAnswer({ ...answer, error }, 422)
+  }
+
+  #counts(): Counts {
+    return { indexed: this.#indexed, failed: this.#failed, errors: this.#errors }
   }
 
   #refuse(problem: Problem, line: number | undefined): void {

@@ -8,7 +8,7 @@ import type { Files, RandomAccess, Runtime, Zstd } from "../../runtime.ts"
 import { HEAD_BYTES } from "./open-archive.ts"
 
 /** Whether `path` may be written where something is: an archive of ours may be replaced by a new one, anything else with
- *  `overwrite`. The hints tell a user how to ask for that, and what to write to instead of a device or pipe.
+ *  `overwrite`, but for a device or pipe: in the place of that no file is wanted. The hints tell a user how to ask for that, and what to write to instead of a device or pipe.
  *  @throws PrismError FILE_EXISTS for whatever else is there */
 export async function checkReplaceable(
   { files, zstd }: Pick<Runtime, "files" | "zstd">,
@@ -18,7 +18,7 @@ export async function checkReplaceable(
   if (await files.isDirectory(path)) {
     throw new PrismError("FILE_EXISTS", `${path} is a folder`, { hint: "name a file in it", place: path })
   }
-  if (overwrite || (await files.size(path)) === undefined) return overwrite
+  if ((await files.size(path)) === undefined) return overwrite
   await using file = await files.open(path)
   // A pipe would be read here, for ever, to see what it holds.
   if (!file) {
@@ -27,7 +27,7 @@ export async function checkReplaceable(
       hint: hints.device,
     })
   }
-  if (await isOurs(file, zstd)) return true
+  if (overwrite || (await isOurs(file, zstd))) return true
   throw new PrismError("FILE_EXISTS", `${path} exists and is no archive of Prism`, {
     place: path,
     hint: hints.overwrite,
