@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { chooseMerge, type MergeCandidate, planOptimize } from "../src/collection/compaction.ts"
+import { buildBytes, chooseMerge, type MergeCandidate, planOptimize } from "../src/collection/compaction.ts"
 
 const clean = (level: number, documents = 10): MergeCandidate => ({
   level,
@@ -91,4 +91,17 @@ test("optimize plans one segment of all that fits, and nothing where nothing is 
   expect(planOptimize([clean(3)], 100)).toEqual([])
   expect(planOptimize([{ ...clean(3), liveCount: 9 }], 100)).toEqual([{ first: 0, end: 1 }])
   expect(planOptimize([clean(3), clean(0), clean(0)], 100)).toEqual([{ first: 0, end: 3 }])
+})
+
+test("a graph takes its memory however many documents of its segment are deleted", () => {
+  const file = (length: number) => ({ path: "", length, sha256: "" })
+  const entry = { id: 1, documentCount: 10, deletedCount: 0, vectorCount: 10, level: 0 }
+  const files = { text: file(100), documents: file(100) }
+  const estimate = (live: number, graph: number) =>
+    buildBytes({ ...entry, files: { ...files, ...(graph && { graph: file(graph) }) } }, live, undefined)
+  expect([estimate(10, 0), estimate(1, 0)]).toEqual([600, 60])
+  for (const live of [0, 1, 10]) expect(estimate(live, 1000) - estimate(live, 0)).toBe(4000)
+  const vector = { dimension: 64, metric: "dot", m: 16, efConstruction: 100 } as const
+  const withVectors = (live: number) => buildBytes({ ...entry, files }, live, vector)
+  expect(withVectors(5)).toBe(Math.ceil(withVectors(10) / 2))
 })

@@ -126,7 +126,7 @@ describe("both shapes of a document mean the same", () => {
       { field: ordinals.get("text")!, text: "x" },
       { field: ordinals.get("i64")!, point: sortableI64(1n) },
     ],
-    edges: [],
+    edgeCount: 0,
     plainBytesCount: 0,
   }
   test("as objects", () => {
@@ -479,4 +479,17 @@ test("the fast way and the exact way agree on every line", () => {
     fc.property(mutated, (text) => assert.deepEqual(outcome(text), outcome(text.replace("{", "{ ")))),
     { numRuns: 3000, seed: 5 },
   )
+})
+
+test("a checked document is no larger for the edges that it brings", () => {
+  const edges = [{ edge_type: "t", from_field: "a", to_field: "b" }]
+  const checker = new DocumentChecker(parseSchema(JSON.stringify({ backends: { graph: { edges } } }), { from: "user" }))
+  const ids = Array.from({ length: 64 }, (_, place) => `node ${place}`)
+  const checked = checker.check({ id: "d", a: ids, b: ids })
+  assert.equal(checked.edgeCount, 64 * 64)
+  assert.isBelow(JSON.stringify(checked).length, 2 * checked.fieldsJson.length)
+  assert.deepEqual(checker.checkStored("d", checked.fieldsJson, undefined), checked)
+  assert.lengthOf(checker.storedEdges("d", checked.fieldsJson), 64 * 64)
+  const more = { id: "d", a: ids, b: [...ids, "one more"] }
+  assert.match(refusal(() => checker.check(more)).message, /make more than 4096 edges/)
 })

@@ -1,7 +1,7 @@
 // Load: brings what a segment says into a graph. Segments come oldest first, so that the newest word counts.
 import { docSetHas, docSetLength } from "../doc-set";
 import { addDerived, dropOwned, putExplicit, releaseNode, releaseType, removeExplicit, storeOf } from "./graph";
-import { NONE } from "./names";
+import { isNamed, NONE } from "./names";
 import {
   DOCUMENT_END_OFFSET, DOCUMENT_ID_OFFSET, DOCUMENT_ORD_OFFSET, documentAt, GraphSegment, nodeWord, pieceBegin,
   pieceEnd,
@@ -25,8 +25,14 @@ export function graphAddSegment(graph: usize, segment: usize, live: usize): bool
   if (!transferBegin(from)) return false;
   const isIn = addNodes(all, from) && addExplicit(all, from) && addDocuments(all, from, live);
   // A name is released only now: in between, its ordinal could have become another's.
-  for (let id: u32 = 0; id < from.idCount; id++) if (metNode(id) != NONE) releaseNode(all, metNode(id));
-  for (let type: u32 = 0; type < from.typeCount; type++) if (metType(type) != NONE) releaseType(all, metType(type));
+  for (let id: u32 = 0; id < from.idCount; id++) {
+    const node = metNode(id);
+    if (node != NONE && isNamed(all.nodes, node)) releaseNode(all, node);
+  }
+  for (let name: u32 = 0; name < from.typeCount; name++) {
+    const type = metType(name);
+    if (type != NONE && isNamed(all.types, type)) releaseType(all, type);
+  }
   transferEnd();
   return isIn;
 }

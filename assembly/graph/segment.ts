@@ -107,7 +107,8 @@ const SEGMENT_OUT_OF_MEMORY: usize = 0;
 const SEGMENT_DAMAGED: usize = 1; // regions are aligned: no segment has this address
 
 /** Opens a blob whose pages have all been checked: the segment, or why there is none. The blob stays the caller's, and
- *  longer than the segment. Whatever could lead a reader out of it is checked here; docOrds are below docCount. */
+ *  longer than the segment. Whatever could lead a reader out of it, or round in it without end, is checked here; docOrds are
+ *  below docCount. */
 export function graphSegmentOpen(blob: usize, docCount: u32): usize {
   const meta = section(blob, META);
   if (!meta || sectionLength(blob, META) != META_BYTES) return SEGMENT_DAMAGED;
@@ -154,8 +155,8 @@ function areSectionsSound(blob: usize, segment: GraphSegment): bool {
     arePieces(segment.idEnds, segment.idCount, sectionLength(blob, IDS)) &&
     arePieces(segment.typeEnds, segment.typeCount, sectionLength(blob, TYPES)) &&
     arePieces(segment.recordEnds, segment.nodeCount, sectionLength(blob, RECORDS)) &&
-    areTexts(segment.ids, segment.idEnds, segment.idCount) &&
-    areTexts(segment.types, segment.typeEnds, segment.typeCount);
+    areNames(segment.ids, segment.idEnds, segment.idCount) &&
+    areNames(segment.types, segment.typeEnds, segment.typeCount);
 }
 
 @inline function isLong(blob: usize, id: u32, count: u32, bytes: usize): bool {
@@ -173,9 +174,14 @@ function arePieces(ends: usize, count: u32, bytes: usize): bool {
   return before == <u32>bytes;
 }
 
-function areTexts(texts: usize, ends: usize, count: u32): bool {
+/** UTF-8 all of them, and ascending: what brings a segment into a graph takes two names for two. */
+function areNames(texts: usize, ends: usize, count: u32): bool {
   for (let i: u32 = 0; i < count; i++) {
-    if (!isUtf8(texts + pieceBegin(ends, i), texts + pieceEnd(ends, i))) return false;
+    const text = texts + pieceBegin(ends, i);
+    if (!isUtf8(text, texts + pieceEnd(ends, i))) return false;
+    if (i && compareBytes(texts + pieceBegin(ends, i - 1), pieceLength(ends, i - 1), text, pieceLength(ends, i)) >= 0) {
+      return false;
+    }
   }
   return true;
 }
@@ -237,11 +243,9 @@ function areDocumentsSound(segment: GraphSegment, docCount: u32): bool {
   return end == segment.derivedCount;
 }
 
-/** Whether all of a segment makes sense, beyond what keeps a reader inside it: everything is in its order, once. */
+/** Whether all of a segment makes sense, beyond what keeps a reader inside it: nodes and edges are in their order, once. */
 export function graphSegmentCheck(segment: usize): bool {
   const all = at(segment);
-  if (!areAscending(all.ids, all.idEnds, all.idCount)) return false;
-  if (!areAscending(all.types, all.typeEnds, all.typeCount)) return false;
   for (let i: u32 = 1; i < all.nodeCount; i++) {
     if (nodeWord(all, i) >> 1 <= nodeWord(all, i - 1) >> 1) return false;
   }
@@ -257,16 +261,6 @@ export function graphSegmentCheck(segment: usize): bool {
 
 @inline function keyOf(edge: usize): u64 {
   return <u64>load<u32>(edge, EDGE_FROM_OFFSET) << 32 | load<u32>(edge, EDGE_TYPE_OFFSET) >> EDGE_TYPE_SHIFT;
-}
-
-function areAscending(texts: usize, ends: usize, count: u32): bool {
-  for (let i: u32 = 1; i < count; i++) {
-    const middle = texts + pieceBegin(ends, i);
-    if (compareBytes(texts + pieceBegin(ends, i - 1), pieceLength(ends, i - 1), middle, pieceLength(ends, i)) >= 0) {
-      return false;
-    }
-  }
-  return true;
 }
 
 // Reading a few at a time, for exports

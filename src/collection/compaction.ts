@@ -1,4 +1,6 @@
+import { vectorBuildBytes } from "../engine/vector-index.ts"
 import type { SegmentEntry } from "../storage/manifest.ts"
+import type { VectorShape } from "./segment.ts"
 
 // Which segments become one. Only neighbours do: so documents stay in the order of their last write, across segments
 // and inside them, and an export needs no sort.
@@ -95,4 +97,26 @@ export function planOptimize(segments: readonly MergeCandidate[], bytesMax: numb
 export function levelAfter(entries: readonly SegmentEntry[]): number {
   const highest = Math.max(...entries.map(({ level }) => level))
   return entries.length === 1 ? highest : highest + 1
+}
+
+/** What indexing text takes for a byte of the sealed index: the writer, its postings as they grow, the sealed copy.
+ *  Debian's packages took 5.0. */
+const TEXT_BUILD_FACTOR = 6
+
+/** The same of a graph: the source, the writer, the sealed copy. */
+const GRAPH_BUILD_FACTOR = 4
+
+/** Engine memory that building a segment's live documents anew, and its graph, takes. */
+export function buildBytes(
+  { documentCount, vectorCount, files }: SegmentEntry,
+  liveCount: number,
+  vector: VectorShape | undefined,
+): number {
+  const alive = documentCount === 0 ? 1 : liveCount / documentCount
+  // Nodes and edges of their own stay, however many documents go.
+  const graph = (files.graph?.length ?? 0) * GRAPH_BUILD_FACTOR
+  const text = files.text.length * TEXT_BUILD_FACTOR * alive
+  const vectors = vector && vectorCount > 0 ? vectorBuildBytes(vector, vectorCount) * alive : 0
+  // Text is indexed and written, with the graph, before the vectors are.
+  return Math.ceil(Math.max(text + graph, vectors))
 }

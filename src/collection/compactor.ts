@@ -1,14 +1,11 @@
 import { isDiskFull, PrismError } from "../base/errors.ts"
 import { settleAll } from "../base/settle.ts"
-import { vectorBuildBytes } from "../engine/vector-index.ts"
 import type { SegmentEntry } from "../storage/manifest.ts"
-import { chooseMerge, levelAfter, type MergeCandidate, planOptimize, type Run } from "./compaction.ts"
+import { buildBytes, chooseMerge, levelAfter, type MergeCandidate, planOptimize, type Run } from "./compaction.ts"
 import type { CollectionContext } from "./context.ts"
 import type { Capture, Generations } from "./generations.ts"
 import { graphRecordCount } from "./graph-counts.ts"
 import type { Progress } from "./progress.ts"
-import type { SealedSegment } from "./sealed-segment.ts"
-import type { VectorShape } from "./segment.ts"
 import { sizeOfLogs } from "./size.ts"
 
 /** Gives a task the turn in which the list of segments may change. */
@@ -28,12 +25,6 @@ interface Job {
 
 /** Engine memory that the building of one segment may take; the rest of its 4 GiB is for what an estimate misses. */
 const BUILD_BYTES_MAX = 3 * 1024 * 1024 * 1024
-/** What indexing text takes for a byte of the sealed index: the writer, its postings as they grow, the sealed copy.
- *  Debian's packages took 5.0. */
-const TEXT_BUILD_FACTOR = 6
-
-/** The same of a graph: the source, the writer, the sealed copy. */
-const GRAPH_BUILD_FACTOR = 4
 
 /** A sealed segment takes about as much as its log: the documents once more, the graph beside the vectors, the index. */
 const SEGMENT_PER_LOG_BYTES = 2
@@ -165,12 +156,12 @@ export class Compactor {
 
   #candidates(): MergeCandidate[] {
     const { sealed, shape, isOfDocumentsAlone } = this.#generations
-    return sealed.map((segment, place) => {
-      const { graph } = segment.entry
-      const records = isOfDocumentsAlone ? graphRecordCount(segment.entry) : 0
+    return sealed.map(({ entry, liveCount }, place) => {
+      const { level, documentCount, graph } = entry
+      const records = isOfDocumentsAlone ? graphRecordCount(entry) : 0
       // What is deleted in the oldest segment hides nothing any more.
       const graphWaste = place === 0 ? Math.max(records, graph?.deletions ?? 0) : records
-      return { ...candidate(segment, shape.vector), graphWaste }
+      return { level, documentCount, liveCount, graphWaste, bytes: buildBytes(entry, liveCount, shape.vector) }
     })
   }
 
@@ -227,16 +218,4 @@ export class Compactor {
 
 function closedError(): PrismError {
   return new PrismError("CLOSED", "the collection is closed", { hint: "open it again" })
-}
-
-/** Text is indexed and written, with the graph, before the vectors are. */
-function candidate(
-  { entry, liveCount }: SealedSegment,
-  vector: VectorShape | undefined,
-): Omit<MergeCandidate, "graphWaste"> {
-  const { level, documentCount, vectorCount, files } = entry
-  const alive = documentCount === 0 ? 1 : liveCount / documentCount
-  const text = files.text.length * TEXT_BUILD_FACTOR + (files.graph?.length ?? 0) * GRAPH_BUILD_FACTOR
-  const vectors = vector && vectorCount > 0 ? vectorBuildBytes(vector, vectorCount) : 0
-  return { level, documentCount, liveCount, bytes: Math.ceil(Math.max(text, vectors) * alive) }
 }

@@ -12,34 +12,62 @@ export interface DocumentEdge {
   readonly to: string
 }
 
-/** A list of n sources and one of m targets make n × m edges. Of Debian's packages none has more than 332. */
-export const DOCUMENT_EDGES_MAX = 65_536
+/** A list of n sources and one of m targets make n × m edges. Of Debian's packages none has more than 332; this is twelve
+ *  times as many, and no more than 64 × 64. A segment's worth of documents that all have so many is sealed early (see
+ *  `operationBytes`). */
+export const DOCUMENT_EDGES_MAX = 4096
 
-/** The edges that a document's fields bring, each once. INVALID_DOCUMENT with the field where a value can be no id,
- *  LIMIT_EXCEEDED where there are too many. Of a document that `isStored` such values are left out instead: it was taken
- *  before the schema's edges were drawn. */
-export function documentEdges(
+/** How many edges a document's fields bring; one that two rules of the schema draw counts twice. INVALID_DOCUMENT with the
+ *  field where a value can be no id, LIMIT_EXCEEDED where there are too many. Of a document that `isStored` such values, and
+ *  edges past the limit, are left out instead: it was taken before the schema's edges were drawn. */
+export function countDocumentEdges(
   declared: readonly DerivedEdge[],
   id: string,
   fields: Readonly<Record<string, unknown>>,
   { isStored }: { isStored: boolean },
-): DocumentEdge[] {
+): number {
   const place = `document ${quote(id)}`
+  let count = 0
+  for (const edge of declared) {
+    const { sources, targets } = endsOf(edge, id, fields, { isStored, place })
+    count += sources.length * targets.length
+    if (count > DOCUMENT_EDGES_MAX && !isStored) {
+      throw new PrismError("LIMIT_EXCEEDED", `its fields make more than ${DOCUMENT_EDGES_MAX} edges`, { place })
+    }
+  }
+  return Math.min(count, DOCUMENT_EDGES_MAX)
+}
+
+/** The edges that a stored document's fields bring, each once, as `countDocumentEdges` counts them. */
+export function documentEdges(
+  declared: readonly DerivedEdge[],
+  id: string,
+  fields: Readonly<Record<string, unknown>>,
+): DocumentEdge[] {
   const edges = new Map<string, DocumentEdge>()
   for (const edge of declared) {
     const { edgeType } = edge
-    const ids = (field: string) => (field === "id" ? [id] : idsAt(fields, field, edge, { isStored, place }))
-    const targets = ids(edge.toField)
-    for (const from of targets.length > 0 ? ids(edge.fromField) : []) {
+    const { sources, targets } = endsOf(edge, id, fields, { isStored: true, place: "" })
+    for (const from of sources) {
       for (const to of targets) {
         edges.set(JSON.stringify([from, edgeType, to]), { from, edgeType, to })
-        if (edges.size <= DOCUMENT_EDGES_MAX) continue
-        if (isStored) return [...edges.values()].slice(0, DOCUMENT_EDGES_MAX)
-        throw new PrismError("LIMIT_EXCEEDED", `its fields make more than ${DOCUMENT_EDGES_MAX} edges`, { place })
+        if (edges.size === DOCUMENT_EDGES_MAX) return [...edges.values()]
       }
     }
   }
   return [...edges.values()]
+}
+
+/** From each of the sources one leads to each of the targets. */
+function endsOf(
+  edge: DerivedEdge,
+  id: string,
+  fields: Readonly<Record<string, unknown>>,
+  options: Options,
+): { sources: readonly string[]; targets: readonly string[] } {
+  const ids = (field: string) => (field === "id" ? [id] : idsAt(fields, field, edge, options))
+  const targets = ids(edge.toField)
+  return { sources: targets.length > 0 ? ids(edge.fromField) : [], targets }
 }
 
 interface Options {

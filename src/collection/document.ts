@@ -18,7 +18,7 @@ import { sortableBool, sortableDate, sortableF64, sortableI64, sortableU64 } fro
 import type { IndexedValue } from "../engine/text-index.ts"
 import { fromMicroseconds, parseDateTime } from "./date.ts"
 import { describe, quote } from "./describe.ts"
-import { type DocumentEdge, documentEdges } from "./document-edges.ts"
+import { countDocumentEdges, type DocumentEdge, documentEdges } from "./document-edges.ts"
 import { checkId } from "./id.ts"
 import { BOOST_FIELD, ID_ORDINAL, INDEXED_AT_FIELD, searchFields } from "./index-fields.ts"
 import type { FieldType, Schema } from "./schema.ts"
@@ -40,8 +40,9 @@ export interface CheckedDocument {
   readonly vector: Float32Array | undefined
   /** What the text index takes; the id is field 0. */
   readonly values: IndexedValue[]
-  /** Those that the schema draws from its fields; each once. */
-  readonly edges: readonly DocumentEdge[]
+  /** How many edges the schema draws from its fields, see `countDocumentEdges`. They are many times the document: nobody has
+   *  those of more than one at a time. */
+  readonly edgeCount: number
   /** Values of bytes fields that were no base64 and were taken as UTF-8 (archives of 0.6 only). */
   readonly plainBytesCount: number
 }
@@ -261,10 +262,10 @@ export class DocumentChecker {
     return this.#checked(id, fieldsJson, parseFields(fieldsJson), vector, { from: "archive", isStored: true })
   }
 
-  /** The edges alone that a stored document brings. */
+  /** The edges that a stored document brings. */
   storedEdges(id: string, fieldsJson: string): readonly DocumentEdge[] {
     const declared = this.#schema.graph?.edges ?? []
-    return declared.length === 0 ? NO_EDGES : documentEdges(declared, id, parseFields(fieldsJson), { isStored: true })
+    return declared.length === 0 ? NO_EDGES : documentEdges(declared, id, parseFields(fieldsJson))
   }
 
   #checked(
@@ -288,8 +289,8 @@ export class DocumentChecker {
         throw invalid(`field "${BOOST_FIELD}" expects a number above 0, found ${describe(boost)}`, sink.place)
       }
     }
-    const edges = this.#schema.graph ? documentEdges(this.#schema.graph.edges, id, fields, { isStored }) : NO_EDGES
-    return { id, fieldsJson, vector, values: sink.values, edges, plainBytesCount: sink.plainBytesCount }
+    const edgeCount = this.#schema.graph ? countDocumentEdges(this.#schema.graph.edges, id, fields, { isStored }) : 0
+    return { id, fieldsJson, vector, values: sink.values, edgeCount, plainBytesCount: sink.plainBytesCount }
   }
 
   #checkVector(vector: ArrayLike<unknown> | undefined, place: string): Float32Array | undefined {

@@ -18,6 +18,7 @@ import { pinnedFiles } from "../storage/pins.ts"
 import { encodeTombstones } from "../storage/tombstones.ts"
 import { WAL_VERSION, WalWriter } from "../storage/wal.ts"
 import type { CollectionContext } from "./context.ts"
+import { DocumentChecker } from "./document.ts"
 import { loadGraph } from "./graph-loader.ts"
 import { openSegments, pathsOf, releaseAll } from "./open-segments.ts"
 import { RamSegment } from "./ram-segment.ts"
@@ -54,6 +55,7 @@ export class Generations {
   readonly #context: CollectionContext
   readonly #schema: Schema
   readonly #shape: SegmentShape
+  readonly checker: DocumentChecker
   /** True where the owner before may wake up within a write to the log: then another one is to be begun before anything is
    *  written. Nobody reads what comes behind the end of a log that another one continues. */
   #isLogInherited: boolean
@@ -83,6 +85,7 @@ export class Generations {
     this.#context = context
     this.#shape = shape
     this.#schema = schema
+    this.checker = new DocumentChecker(schema)
     this.#isLogInherited = context.isTakeover && !isOfTenure(state.active.log.path, context.tenure)
     this.#isLogOld = state.isLogOld
     this.#manifest = state.manifest

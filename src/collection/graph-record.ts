@@ -110,9 +110,13 @@ export function nodeOf(id: string, recordJson: string): GraphNode {
 
 // --- lines of archives ---
 
-/** `{"node":{…}}`, without line end. */
+/** `{"node":{…}}`, without line end. CORRUPT where the record is none that `checkNode` makes: somebody who forges one could
+ *  put anything into the line. */
 export function nodeLine(id: string, recordJson: string): string {
-  return `{"node":{"id":${JSON.stringify(id)}${recordJson === "{}" ? "" : ","}${recordJson.slice(1)}}`
+  const line = `{"node":{"id":${JSON.stringify(id)}${recordJson === "{}" ? "" : ","}${recordJson.slice(1)}}`
+  const read = asStored(placeOfNode(id), () => parseGraphLine(line))
+  if (read?.kind === "put node" && read.id === id && read.recordJson === recordJson) return line
+  throw corrupt(placeOfNode(id))
 }
 
 /** `{"edge":{…}}`, without line end. */
@@ -139,6 +143,39 @@ export function parseGraphLine(text: string): CheckedNode | CheckedEdge | undefi
   const written = new Map(kept.map(({ key, start, end }) => [key, inner.slice(start, end)]))
   const recordJson = `{${NODE_KEYS.flatMap((key) => written.get(key) ?? []).join(",")}}`
   return { ...checked, recordJson: checkSize(recordJson, placeOfNode(checked.id)) }
+}
+
+// --- what is stored ---
+
+/** CORRUPT where a node of a segment is none that `checkNode` lets in; its record is undefined where it is deleted. */
+export function checkStoredNode(id: string, recordJson: string | undefined): void {
+  asStored(placeOfNode(id), () => checkNodeId(id, "the id of a node"))
+  if (recordJson !== undefined) nodeLine(id, recordJson)
+}
+
+/** The same for an edge. */
+export function checkStoredEdge({ from, edgeType, to, weight }: Omit<CheckedEdge, "kind">): void {
+  asStored(placeOfEdge({ from, edgeType, to }), () => checkEdge({ from, to, edge_type: edgeType, weight }))
+}
+
+/** It was checked when it came in: what does not pass now is damage. */
+function asStored<T>(place: string, check: () => T): T {
+  try {
+    return check()
+  } catch (error) {
+    throw error instanceof PrismError ? corrupt(place, error) : error
+  }
+}
+
+function corrupt(place: string, cause?: PrismError): PrismError {
+  return new PrismError(
+    "CORRUPT",
+    `${place} is stored as no collection stores it${cause ? `: ${cause.message}` : ""}`,
+    {
+      hint: "restore the collection from its last export",
+      cause,
+    },
+  )
 }
 
 // --- checks ---

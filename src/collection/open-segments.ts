@@ -71,7 +71,7 @@ async function replay(
   let locations: WalLocation[] = []
   const apply = async () => {
     await prepareOperations(older, operations)
-    applyOperations({ older, active: ram, graph: undefined }, operations, locations)
+    applyOperations({ older, active: ram, graph: undefined, checker }, operations, locations)
     operations = []
     locations = []
   }

@@ -63,13 +63,15 @@ export interface Target {
   readonly active: RamSegment
   /** Undefined as long as it is not loaded. */
   readonly graph: Graph | undefined
+  /** Draws the edges of documents. */
+  readonly checker: DocumentChecker
 }
 
 /** Applies operations in order: a put adds its document to the active segment, and either kind takes the document that its
  *  id had, there or in an older segment, out of sight. The graph changes with them. Returns for each whether what it
  *  replaces or deletes was there, as far as that is known. */
 export function applyOperations(
-  { older, active, graph }: Target,
+  { older, active, graph, checker }: Target,
   operations: readonly WriteOperation[],
   locations: readonly WalLocation[],
 ): boolean[] {
@@ -81,7 +83,10 @@ export function applyOperations(
     const id = operation.kind === "put" ? operation.document.id : operation.id
     const found = removeLive(older, active, id)
     if (operation.kind === "put") active.add(operation.document, locations[place] as WalLocation)
-    if (graph) setEdgesOf(graph, id, operation.kind === "put" ? operation.document.edges : [])
+    if (graph) {
+      const brings = operation.kind === "put" && operation.document.edgeCount > 0
+      setEdgesOf(graph, id, brings ? checker.storedEdges(id, operation.document.fieldsJson) : [])
+    }
     return found
   })
 }

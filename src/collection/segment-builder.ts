@@ -177,7 +177,9 @@ class SegmentBuild {
           const { id, fieldsJson } = decode(document, source.path)
           const checked = checkStoredDocument(checker, id, fieldsJson, source.path)
           const docOrd = writer.add(checked.values)
-          if (checked.edges.length > 0) graph?.addDocumentEdges(docOrd, id, checked.edges.map(weighed))
+          if (graph && checked.edgeCount > 0) {
+            graph.addDocumentEdges(docOrd, id, checker.storedEdges(id, fieldsJson).map(weighed))
+          }
           const written = store.add(document)
           // A block at a time: some tens of documents, or one large one.
           if (written) {

@@ -1,3 +1,4 @@
+import { tryDecodeUtf8 } from "../base/bytes.ts"
 import { letOthersRun } from "../base/let-others-run.ts"
 import { DocSet } from "../engine/doc-set.ts"
 import { Engine } from "../engine/engine.ts"
@@ -13,6 +14,7 @@ import { decodeTombstones } from "../storage/tombstones.ts"
 import { DocumentChecker, indexFields } from "./document.ts"
 import type { DocumentEdge } from "./document-edges.ts"
 import { isAsCounted } from "./graph-counts.ts"
+import { checkStoredEdge, checkStoredNode } from "./graph-record.ts"
 import { ID_ORDINAL } from "./index-fields.ts"
 import { parseSchema, type Schema } from "./schema.ts"
 import { checkStoredDocument, damagedFile, inFile } from "./segment-files.ts"
@@ -205,12 +207,26 @@ class Verifier implements AsyncDisposable {
     }
   }
 
-  /** The graph, then the edges of each document against it. */
+  /** The graph, its nodes and edges, then the edges of each document against it. */
   async #graph(entry: SegmentEntry, file: ReadableFile): Promise<void> {
     using graph = await GraphSegment.open(this.#engine, file, { docCount: entry.documentCount })
     await graph.load()
     graph.check()
     if (!isAsCounted(graph, entry)) throw damagedFile(file.path, "holds other nodes and edges than the manifest says")
+    let records = 0
+    const pause = async () => {
+      if (++records % RECORDS_PER_PAUSE === 0) await this.#pause()
+    }
+    for (const { id, record } of graph.nodeRecords()) {
+      const recordJson = record && tryDecodeUtf8(record)
+      if (record && recordJson === undefined) throw damagedFile(file.path, "holds a node that is not UTF-8")
+      checkStoredNode(id, recordJson)
+      await pause()
+    }
+    for (const edge of graph.edgeRecords()) {
+      checkStoredEdge(edge)
+      await pause()
+    }
     const path = joinPath(this.#directory, entry.files.documents.path)
     await using documents = await this.#storage.open(path)
     const reader = await DocumentStoreReader.open(documents)
@@ -252,3 +268,5 @@ function textOf(id: string, edges: readonly (DocumentEdge & { readonly weight?: 
 
 /** Between two looks at the clock; a document takes some 10 to 100 µs. */
 const DOCUMENTS_PER_PAUSE = 64
+/** A node or an edge takes some µs. */
+const RECORDS_PER_PAUSE = 512

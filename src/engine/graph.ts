@@ -1,3 +1,4 @@
+import { compareUtf8 } from "../base/bytes.ts"
 import { assert } from "../base/errors.ts"
 import type { Engine } from "./engine.ts"
 import { distinctEdges, type GraphEdge, writeGraphInput } from "./graph-edge.ts"
@@ -54,7 +55,7 @@ export interface GraphStats {
   readonly edgeCount: number
   readonly explicitEdgeCount: number
   readonly derivedEdgeCount: number
-  /** By type, in the order of their names. */
+  /** By type, in the order of their names' UTF-8 bytes. */
   readonly edgeTypes: readonly { readonly edgeType: string; readonly count: number }[]
   /** Edges at a node, from it and to it. */
   readonly maxDegree: number
@@ -225,7 +226,7 @@ export class Graph {
       derivedEdgeCount,
       edgeTypes: texts
         .map((edgeType, i) => ({ edgeType, count: values.getUint32(24 + i * 4, true) }))
-        .sort((a, b) => (a.edgeType < b.edgeType ? -1 : 1)),
+        .sort((a, b) => compareUtf8(a.edgeType, b.edgeType)),
       maxDegree,
       meanDegree: nodeCount === 0 ? 0 : (2 * edgeCount) / nodeCount,
       memoryBytes: this.memoryBytes,

@@ -5,7 +5,9 @@ import { type JsonMember, type JsonValue, jsonMembers, parseJson } from "../base
 import type { Sha256 } from "../runtime.ts"
 import { LineHash, LineReader, type RawLine } from "./line-reader.ts"
 
-export const LINE_BYTES_MAX = 16 * 1024 * 1024
+/** No line that we write is longer: 16 MiB of a document's fields or a node's record, and around them an id of 3 KiB at most,
+ *  escaped, and a vector of 65,536 components at most with 25 characters each. */
+export const LINE_BYTES_MAX = 18 * 1024 * 1024
 
 const FORMAT = "prism-portable-v1"
 /** Behind the documents it has lines for nodes and edges. */
@@ -86,7 +88,7 @@ export type PortableLine =
 
 export interface PortableReadOptions {
   createSha256: () => Sha256
-  /** Bytes of a line without its end. Default 16 MiB. */
+  /** Bytes of a line without its end. Default 18 MiB. */
   lineBytesMax?: number
 }
 

@@ -19,7 +19,7 @@ import { LastingStorage } from "../support/lasting-storage.ts"
 import { refusal, refusalCode } from "../support/refusal.ts"
 import { runtime } from "../support/runtime.ts"
 import { createSha256, rawTar, sha256 } from "../support/snapshots.ts"
-import { lines } from "../support/streams.ts"
+import { lines, streamOf } from "../support/streams.ts"
 
 const MIB = 1024 * 1024
 
@@ -185,6 +185,25 @@ describe("depth", () => {
 
 describe("length", () => {
   const fill = new Uint8Array(MIB).fill(0x61)
+
+  test("of a document and a node at their limits comes back, with the longest vector and the longest id", async () => {
+    const id = "\u0001".repeat(512)
+    const longest = "x".repeat(16 * MIB - '{"payload":""}'.length)
+    const vector = new Float32Array(65_536).fill(-1.17549449e-38)
+    await using prism = await openPrism()
+    const backends = { vector: { embedding_field: "embedding", dimension: 65_536 }, graph: { edges: [] } }
+    const source = await prism.createCollection("source", { backends })
+    await source.add({ id, fields: { payload: longest }, vector })
+    await source.graph.addNodes({ id, payload: longest })
+    const more = `${longest}x`
+    expect(await refusalCode(source.add({ id, fields: { payload: more } }))).toBe("LIMIT_EXCEEDED")
+    expect(await refusalCode(source.graph.addNodes({ id, payload: more }))).toBe("LIMIT_EXCEEDED")
+    const archive = await exportBytes(source, { format: "portable" })
+    await prism.restore(streamOf(archive), { target: "copy" })
+    const copy = await prism.collection("copy")
+    expect((await copy.get(id))?.fields["payload"] === longest).toBe(true)
+    expect((await copy.graph.node(id))?.payload === longest).toBe(true)
+  })
 
   test("of a first line of 1 GiB is found after as much as a line may have", async () => {
     const { stream, counted } = synthetic(encodeUtf8('{"format":"prism-portable-v1","a":"'), fill, 1024)

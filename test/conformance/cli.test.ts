@@ -484,7 +484,7 @@ describe("documents", () => {
     const { stdout } = await expectFailure(
       runtime.run("document", "import", "-c", "products"),
       8,
-      "line 1: line is 100000021 bytes long, the limit is 16777216",
+      "line 1: line is 100000021 bytes long, the limit is 18874368",
     )
     expect(stdout).toBe('Imported 1 document into "products"\n')
   })

@@ -423,6 +423,32 @@ describe("the edges of documents", () => {
   })
 })
 
+test("small documents with many edges fill a segment as large ones do, also after a restart", async () => {
+  const storage = new LastingStorage()
+  const ids = Array.from({ length: 64 }, (_, place) => place)
+  const document = (id: string) => ({ id, a: ids, b: ids })
+  const tuning = { ramBytes: 500_000 }
+  let prism = await Prism.openStorage(storage, runtime, { tuning })
+  const schema = { backends: { graph: { edges: [{ edge_type: "t", from_field: "a", to_field: "b" }] } } } as const
+  let collection: Collection = (await prism.createCollection("crossed", schema)) as unknown as Collection
+  const segments = async () => {
+    const { segment_count, pending_segments } = await collection.stats()
+    return segment_count + pending_segments
+  }
+  await collection.add(["a", "b", "c"].map(document))
+  expect(await segments()).toBe(0)
+  await prism.close()
+  prism = await Prism.openStorage(storage, runtime, { tuning })
+  collection = await prism.collection("crossed")
+  await collection.add(document("d"))
+  expect(await segments()).toBe(1)
+  await collection.add(["e", "f", "g"].map(document))
+  expect(await segments()).toBe(2)
+  expect(await collection.graph.stats()).toMatchObject({ edge_count: 7 * 4096, node_count: 64 })
+  await collection.verify()
+  await prism.close()
+})
+
 describe("a search that expands", () => {
   const add = async (collection: Collection) =>
     await collection.add([

@@ -5,7 +5,10 @@ import { diffArchives } from "../../src/collection/archive/diff.ts"
 import type { ExportOptions } from "../../src/collection/archive/options.ts"
 import { viewArchive } from "../../src/collection/archive/view-archive.ts"
 import type { Collection } from "../../src/collection/collection.ts"
+import { nodeLine } from "../../src/collection/graph-record.ts"
 import { Prism } from "../../src/collection/prism.ts"
+import { Engine } from "../../src/engine/engine.ts"
+import { GraphSegmentWriter } from "../../src/engine/graph-segment.ts"
 import { generateKey, parseKey } from "../../src/formats/key.ts"
 import { exportBytes, type OpenSnapshot, openPrism, openSnapshot, packSnapshot } from "../support/archives.ts"
 import { bytesAccess } from "../support/bytes-access.ts"
@@ -321,6 +324,64 @@ describe("a snapshot", () => {
       expect(await prism.collectionNames()).toEqual([])
     }
   })
+})
+
+test("nodes and edges of a segment that are none that a collection takes are found, and no line is made of them", async () => {
+  const small = await (await openPrism()).createCollection("c", { backends: { graph: { edges: [] } } })
+  await small.graph.addNodes({ id: "a" })
+  await small.graph.addEdges(edge("a", "b"))
+  const snapshot = await openSnapshot(await exportBytes(small as unknown as Collection, FORMATS.snapshot))
+  const [path] = [...snapshot.files.keys()].filter((name) => name.startsWith("graph/")) as [string]
+  const verified = async (put: { id?: string; record?: string; from?: string; type?: string; weight?: number }) => {
+    const { id = "a", record = "{}", from = "a", type = "knows", weight = 1 } = put
+    using writer = GraphSegmentWriter.create(new Engine())
+    writer.putNode(id, encodeUtf8(record))
+    writer.putEdge({ from, to: "b", edgeType: type, weight })
+    using sealed = writer.seal()
+    snapshot.files.set(path, sealed.readBytes(0, sealed.byteLength))
+    await using prism = await openPrism()
+    await prism.restore(streamOf(await packSnapshot(snapshot)))
+    const collection = await prism.collection("c")
+    await collection.verify()
+    return lines(await exportBytes(collection, FORMATS.portable)).slice(1)
+  }
+  const sound = await verified({ record: '{"title":"A","payload":[1.0,{"k":null}]}', weight: 1e290 })
+  expect(sound).toEqual([
+    '{"node":{"id":"a","title":"A","payload":[1.0,{"k":null}]}}',
+    '{"edge":{"from":"a","to":"b","edge_type":"knows","weight":1e+290}}',
+  ])
+  const records = ["", "[]", "{", '{"title":1}', '{"other":1}', '{ "title":"x"}', '{"title":null}', '{"id":"a"}']
+  const lineOfAnother = '{"title":"x"}}\n{"node":{"id":"b"}'
+  const another = ['{"title":"x"}},"edge":{"from":"x"}', 'x"title":"x"}', '{"payload":1,"title":"x"}']
+  for (const record of [...records, lineOfAnother, ...another]) {
+    expect(await refusalCode(verified({ record })), record).toBe("CORRUPT")
+    expect(() => nodeLine("a", record), record).toThrow(expect.objectContaining({ code: "CORRUPT" }))
+  }
+  const long = "x".repeat(513)
+  for (const put of [{ id: long }, { from: long }, { type: long }, { type: "" }, { weight: 1e291 }]) {
+    expect(await refusalCode(verified(put)), JSON.stringify(put)).toBe("CORRUPT")
+  }
+})
+
+test("edges are told apart whatever their ends and types are called", async () => {
+  await using prism = await openPrism()
+  const collection = await prism.createCollection("c", { backends: { graph: { edges: [] } } })
+  // Both read `a -x-> b -y-> c`.
+  const alike = [
+    { from: "a", edge_type: "x-> b -y", to: "c" },
+    { from: "a -x-> b", edge_type: "y", to: "c" },
+  ] as const
+  const viewed = async () => await viewArchive(bytesAccess(await exportBytes(collection, {})), [], runtime)
+  await collection.graph.addEdges(alike)
+  await using before = await viewed()
+  for (const gone of alike) {
+    await collection.graph.addEdges(alike)
+    await collection.graph.deleteEdges(gone)
+    await using after = await viewed()
+    const found = []
+    for await (const one of diffArchives(before, after, runtime)) found.push(one)
+    expect(found).toEqual([{ change: "removed", kind: "edge", id: "a -x-> b -y-> c" }])
+  }
 })
 
 test("documents that leave as lines of JSON leave alone", async () => {

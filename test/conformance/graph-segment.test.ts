@@ -369,6 +369,25 @@ describe("a damaged segment", () => {
     await expect(use(swapped, engine)).rejects.toEqual(corrupt)
   })
 
+  test("is refused before anything is made of it where a name stands there twice", async () => {
+    using writer = GraphSegmentWriter.create(engine)
+    for (const id of ["aaaaaaXa", "aaaaaaXb"]) writer.deleteNode(id)
+    for (const type of ["ta", "tb"]) writer.deleteEdge("aaaaaaXa", type, "aaaaaaXb")
+    using sealed = writer.seal()
+    const sound = bytesOf(sealed)
+    for (const [place, id] of [
+      [2, 3],
+      [7, 8],
+    ] as const) {
+      const { offset, length } = placeOf(sound, place, id)
+      const twice = sound.slice()
+      twice.copyWithin(offset + length / 2, offset, offset + length / 2)
+      repairChecksums(twice)
+      using segment = await GraphSegment.open(engine, source(twice), { docCount: 0 })
+      await expect((async () => await segment.load())()).rejects.toEqual(corrupt)
+    }
+  })
+
   test("is refused where an id is not UTF-8", async () => {
     const { offset, length } = placeOf(bytes, 2, 3)
     const broken = bytes.slice()

@@ -34,7 +34,7 @@ function expectSame(graph: Graph, naive: NaiveGraph, random: Random): void {
     edgeCount: naive.edges.length,
     explicitEdgeCount: explicit,
     derivedEdgeCount: naive.edges.length - explicit,
-    edgeTypes: [...new Set(naive.edges.map(({ edgeType }) => edgeType))].sort().map((edgeType) => ({
+    edgeTypes: [...new Set(naive.edges.map(({ edgeType }) => edgeType))].sort(compareUtf8).map((edgeType) => ({
       edgeType,
       count: naive.edges.filter((one) => one.edgeType === edgeType).length,
     })),

@@ -38,7 +38,7 @@ export const archiveStreamHandlers: Handlers<"downloadArchive" | "uploadArchive"
     return answer
   },
 
-  uploadArchive: async ({ caller, path, query, request, caller, signal }, { prism, jobs }) => {
+  uploadArchive: async ({ path, query, request, caller, signal }, { prism, jobs }) => {
     const { format, mode, on_bad_line, where, ids, dry_run = false } = query
     const ownName = path.collection === "-"
     // Which name that is tells the archive alone.

@@ -3,9 +3,9 @@ import { PrismError, type Problem } from "../../base/errors.ts"
 import { type JsonValue, parseJson } from "../../base/json.ts"
 import { chunksOf, streamOf } from "../../base/streams.ts"
 import type { Collection, Document } from "../../collection/collection.ts"
-import { DOCUMENT_BYTES_MAX, type DocumentInput, parseDocumentLine } from "../../collection/document.ts"
+import { type DocumentInput, parseDocumentLine } from "../../collection/document.ts"
 import { readLines } from "../../formats/lines.ts"
-import { inChunks } from "../../formats/portable.ts"
+import { inChunks, LINE_BYTES_MAX } from "../../formats/portable.ts"
 import { jsonAnswer, PartlyDone } from "../answers.ts"
 import { readBody } from "../check-request.ts"
 import type { AnswerOf } from "../contract.ts"
@@ -142,7 +142,7 @@ class Addition {
       length = 0
     }
     const chunks = chunksOf(request.body as ReadableStream<Uint8Array>)
-    for await (const lines of readLines(chunks, { bytesMax: DOCUMENT_BYTES_MAX })) {
+    for await (const lines of readLines(chunks, { bytesMax: LINE_BYTES_MAX })) {
       for (const { number, text, problem } of lines) {
         if (!problem && text.trim() === "") continue
         try {

@@ -79,7 +79,8 @@ async function* linesOf(archive: Content): AsyncGenerator<[line: Uint8Array, isD
   for await (const line of archive.graph()) yield [line, false]
 }
 
-/** Of what a line says, however it is spelled. `key`: one letter for its kind, then its id. */
+/** Of what a line says, however it is spelled. `key`: one letter for its kind, then its id, of an edge JSON of its ends
+ *  with its type between them: no two edges have one. */
 function fingerprint(line: Uint8Array, isDocument: boolean, createSha256: () => Sha256): { key: string; hash: string } {
   const text = tryDecodeUtf8(line)
   if (text === undefined) throw new PrismError("INVALID_FORMAT", "a line is not valid UTF-8")
@@ -90,7 +91,8 @@ function fingerprint(line: Uint8Array, isDocument: boolean, createSha256: () => 
   }
   const record = isDocument ? undefined : parseGraphLine(text)
   if (record?.kind === "put node") return { key: `n${record.id}`, hash: hash(record.recordJson) }
-  if (record) return { key: `e${record.from} -${record.edgeType}-> ${record.to}`, hash: hash(String(record.weight)) }
+  if (record)
+    return { key: `e${JSON.stringify([record.from, record.edgeType, record.to])}`, hash: hash(String(record.weight)) }
   const document = parseDocumentLine(text)
   const vector = document.vector ? [stringifyJson(document.vector)] : []
   return { key: `d${document.id}`, hash: hash(document.fieldsJson([]), ...vector) }
@@ -99,7 +101,10 @@ function fingerprint(line: Uint8Array, isDocument: boolean, createSha256: () => 
 const KINDS = { d: "document", n: "node", e: "edge" } as const
 
 function named(key: string): Pick<Difference, "kind" | "id"> {
-  return { kind: KINDS[key[0] as keyof typeof KINDS], id: key.slice(1) }
+  const kind = KINDS[key[0] as keyof typeof KINDS]
+  if (kind !== "edge") return { kind, id: key.slice(1) }
+  const [from, edgeType, to] = JSON.parse(key.slice(1)) as [string, string, string]
+  return { kind, id: `${from} -${edgeType}-> ${to}` }
 }
 
 /** 128 bits: two lines that differ have one hash with a probability that is none. */

@@ -64,7 +64,7 @@ export interface RestoreOptions extends LongWork, Selection {
   readonly onBadLine?: (problem: Problem, line: string | undefined) => void | Promise<void>
   /** Given: an archive of another format is refused. */
   readonly format?: "portable" | "snapshot"
-  /** Bytes of a line of a portable archive. Default 16 MiB. */
+  /** Bytes of a line of a portable archive. Default 18 MiB. */
   readonly lineBytesMax?: number
   /** Length of a stream where it is known, for progress. */
   readonly sizeBytes?: number
