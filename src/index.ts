@@ -40,7 +40,7 @@ export type {
   ShortestPathRequest,
   ShortestPathResponse,
 } from "./collection/graph.ts"
-export type { EdgeInput, EdgeKey, GraphNode, NodeInput } from "./collection/graph-record.ts"
+export type { EdgeInput, EdgeKey, NodeInput } from "./collection/graph-record.ts"
 export type { CollectionSummary, OpenOptions } from "./collection/prism.ts"
 export type { Progress } from "./collection/progress.ts"
 export type { RecallOptions, RecallReport } from "./collection/recall.ts"

@@ -62,7 +62,7 @@ test.each([6, 9, 14, 40])("a graph that fills the last of %d pages refuses whole
   expectSame()
   for (let i = 0; i < made / 8; i++) {
     for (const one of [graph, twin]) {
-      one.removeDocumentEdges(`node ${i}`)
+      one.setDocumentEdges(`node ${i}`, [])
       one.removeNode(`node ${i}`)
     }
   }

@@ -101,6 +101,10 @@ export const searchAnswer = z.object({
     .array(z.object({ id: z.string(), depth: count, via: z.string(), fields }))
     .optional()
     .describe("Documents that the results lead to, nearest first, each with the result that it was reached from"),
+  expanded_truncated: z
+    .literal(true)
+    .optional()
+    .describe("There may be more of them, behind the limit or behind the 10,000 nodes that are looked at"),
   latency_ms: z.number(),
 })
 
@@ -125,7 +129,7 @@ const job = z.object({
   progress: z
     .object({
       stage: z.string(),
-      unit: z.enum(["documents", "bytes"]),
+      unit: z.enum(["documents", "lines", "bytes"]),
       done: count,
       total: count.nullable(),
       /** Units a second. */
@@ -612,7 +616,7 @@ export const OPERATIONS = {
       edge_type: edgeTypes.optional(),
       max_depth: z.int().min(0).max(100_000),
       direction: direction.optional().describe("Default out"),
-      limit: z.int().min(1).max(1_000_000).optional().describe("Nodes at most. Default 10,000"),
+      limit: z.int().min(1).max(100_000).optional().describe("Nodes at most. Default 10,000"),
     }),
     example: { start: "p1", edge_type: "made_by", max_depth: 2 },
     status: 200,

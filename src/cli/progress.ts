@@ -8,7 +8,7 @@ export interface Progress {
   readonly done: number
   /** Undefined where the end cannot be known, as for a pipe. */
   readonly total: number | undefined
-  readonly unit: "documents" | "bytes" | "searches"
+  readonly unit: "documents" | "lines" | "bytes" | "searches"
 }
 
 /** One line of progress. `rate` is in units a second, undefined while too little is known.

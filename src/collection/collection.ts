@@ -18,7 +18,7 @@ import { writeArchive } from "./archive/write-archive.ts"
 import type { OptimizeOptions } from "./compactor.ts"
 import type { CollectionContext } from "./context.ts"
 import { type CheckedDocument, DocumentChecker, type DocumentInput, indexFields, parseFields } from "./document.ts"
-import { type ExpandedDocument, type Expansion, reachable } from "./expansion.ts"
+import { type Expansion, reachable } from "./expansion.ts"
 import { CollectionGraph } from "./graph.ts"
 import { checkId } from "./id.ts"
 import { checkOptions } from "./known-options.ts"
@@ -26,6 +26,7 @@ import { releaseAll } from "./open-segments.ts"
 import { documentIdOf, placeOf, type WriteOperation } from "./operations.ts"
 import { CollectionReader, pinManifest } from "./reader.ts"
 import { type RecallOptions, type RecallReport, sampleRecall } from "./recall.ts"
+import { asProblem, refusal } from "./refused.ts"
 import { analyzerOf, compareSchemas, parseSchema, type Schema, type VectorBackend } from "./schema.ts"
 import { SealedSegment } from "./sealed-segment.ts"
 import {
@@ -194,7 +195,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
         }
       }
     }
-    if (problems.length > 0) throw refusal(problems, indexed)
+    if (problems.length > 0) throw refusal(problems, { what: "document", code: "INVALID_DOCUMENT", added: indexed })
     return { indexed }
   }
 
@@ -288,7 +289,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     const plan = planSearch(this.name, this.schema, request, this.#analyze)
     const found = await this.#found(plan, budget)
     const expanded = plan.expansion && (await this.#expand(plan, plan.expansion, found.results, budget))
-    return { ...found, ...(expanded && { expanded }), latency_ms: performance.now() - started }
+    return { ...found, ...expanded, latency_ms: performance.now() - started }
   }
 
   async #found(
@@ -322,9 +323,9 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
     expansion: Expansion,
     results: readonly SearchResult<Fields>[],
     budget: ByteBudget | undefined,
-  ): Promise<ExpandedDocument<Fields>[]> {
+  ): Promise<Pick<SearchResponse<Fields>, "expanded" | "expanded_truncated">> {
     const starts = results.map(({ id }) => id)
-    const visits = await this.#readGraph((graph) => reachable(graph, starts, expansion))
+    const { visits, truncated } = await this.#readGraph((graph) => reachable(graph, starts, expansion))
     let filter: QueryProgram | undefined
     await using found = await this.#read(
       async (segments) => {
@@ -342,7 +343,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
         const accepts = segments.map((segment) => (filter ? segment.text.filter(filter) : undefined))
         const documents: (GraphVisit & { segment: Segment; docOrd: number })[] = []
         for (const visit of visits) {
-          if (documents.length === expansion.limit) break
+          if (documents.length > expansion.limit) break
           for (const [place, segment] of segments.entries()) {
             const docOrd = segment.find(visit.id)
             if (docOrd === undefined) continue
@@ -354,11 +355,15 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
         return documents
       },
     )
-    return await inTurn(found.result, async ({ id, depth, start, segment, docOrd }) => {
-      const { fieldsJson } = await segment.stored(docOrd)
-      budget?.take(sizeInAnswer(id, fieldsJson))
-      return { id, depth, via: starts[start] as string, fields: this.#shown(fieldsJson) }
-    })
+    const expanded = await inTurn(
+      found.result.slice(0, expansion.limit),
+      async ({ id, depth, start, segment, docOrd }) => {
+        const { fieldsJson } = await segment.stored(docOrd)
+        budget?.take(sizeInAnswer(id, fieldsJson))
+        return { id, depth, via: starts[start] as string, fields: this.#shown(fieldsJson) }
+      },
+    )
+    return { expanded, ...((truncated || found.result.length > expansion.limit) && { expanded_truncated: true }) }
   }
 
   /** Every document in the order in which it was last written, as of the first one asked for; writes go on
@@ -383,7 +388,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
   async *graphLines(): AsyncGenerator<Uint8Array> {
     if (!this.schema.graph) return
     await using view = await this.#source.pin()
-    using lines = await GraphLines.open(view, this.#context)
+    using lines = await GraphLines.open(view)
     yield* lines.nodes()
     yield* lines.edges()
   }
@@ -417,7 +422,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
       return yield* portableChunks(this.name, this.schema, view, undefined, options, createSha256)
     }
     await using view = await this.#source.pin()
-    using lines = await GraphLines.open(view, this.#context)
+    using lines = await GraphLines.open(view)
     return yield* portableChunks(this.name, this.schema, view, lines, options, createSha256)
   }
 
@@ -817,26 +822,5 @@ function duplicate(id: string): PrismError {
   return new PrismError("DUPLICATE_ID", `id "${id}" occurs twice in one batch`, {
     place: `document "${id}"`,
     hint: "the first of them was taken; send the second by itself to replace it",
-  })
-}
-
-function asProblem(error: unknown, place: string): Problem {
-  if (!(error instanceof PrismError)) throw error
-  const { code, message, hint } = error
-  return { place: error.place ?? place, code, message, ...(hint !== undefined && { hint }) }
-}
-
-/** One error for the refused documents of an `add`. */
-function refusal(problems: readonly Problem[], indexed: number): PrismError {
-  const [first] = problems as [Problem]
-  const code = problems.every((problem) => problem.code === first.code) ? first.code : "INVALID_DOCUMENT"
-  const message =
-    problems.length === 1
-      ? `${first.place}: ${first.message}`
-      : `${problems.length} documents are refused; the first: ${first.place}: ${first.message}`
-  return new PrismError(code, message, {
-    place: first.place,
-    problems,
-    hint: indexed > 0 ? `the other ${indexed} are added; send these again once mended` : "nothing was added",
   })
 }

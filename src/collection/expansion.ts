@@ -52,8 +52,12 @@ export function planExpansion(request: ExpandRequest): Expansion {
 }
 
 /** What lies around the results, nearest first, without themselves. `start` is a result's place. */
-export function reachable(graph: Graph, results: readonly string[], { edgeTypes, depth }: Expansion): GraphVisit[] {
-  return graph
-    .bfs(results, { edgeTypes, maxDepth: depth, limit: VISITS_MAX + results.length })
-    .filter((visit) => visit.depth > 0)
+export function reachable(
+  graph: Graph,
+  results: readonly string[],
+  { edgeTypes, depth }: Expansion,
+): { visits: GraphVisit[]; truncated: boolean } {
+  const limit = VISITS_MAX + results.length + 1
+  const found = graph.bfs(results, { edgeTypes, maxDepth: depth, limit }).filter((visit) => visit.depth > 0)
+  return { visits: found.slice(0, VISITS_MAX), truncated: found.length > VISITS_MAX }
 }

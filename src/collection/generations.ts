@@ -26,7 +26,7 @@ import type { Schema } from "./schema.ts"
 import { SealedSegment } from "./sealed-segment.ts"
 import { prepareIds, type Segment, type SegmentShape } from "./segment.ts"
 import type { BuildSource, BuildTask } from "./segment-builder.ts"
-import { isOfTenure, logPath, segmentPaths, segmentStem, tombstonesPath } from "./segment-files.ts"
+import { isOfTenure, logPath, SEGMENT_FOLDERS, segmentPaths, segmentStem, tombstonesPath } from "./segment-files.ts"
 
 /** What a new segment is to be made of: segments of one moment with the documents that were live then. */
 export interface Capture {
@@ -38,6 +38,11 @@ export interface Capture {
 
 /** A log and how long it is by now. */
 export type LogState = Required<LogEntry>
+
+/** The same with the segment that has its operations, and its file open. */
+export interface OpenLog extends LogState {
+  readonly ram: RamSegment
+}
 
 interface State {
   readonly manifest: Manifest
@@ -162,7 +167,7 @@ export class Generations {
 
   /** The collection's graph, which is read at its first use. Between two commits alone. */
   async loadGraph(): Promise<Graph> {
-    this.#graph ??= await loadGraph(this.#shape.engine, this.#schema, this, this.#context)
+    this.#graph ??= await loadGraph(this.#shape.engine, this.#schema, this)
     return this.#graph
   }
 
@@ -206,8 +211,9 @@ export class Generations {
   }
 
   /** The logs that wait to be sealed, and the active one. */
-  get logs(): readonly LogState[] {
-    return [...this.#frozen.map(endedLog), { ...this.#active.log, length: this.#log.length }]
+  get logs(): readonly OpenLog[] {
+    const frozen = this.#frozen.map((ram) => ({ ...endedLog(ram), ram }))
+    return [...frozen, { ...this.#active.log, length: this.#log.length, ram: this.#active }]
   }
 
   /** Keeps the files of the present generation from being removed until the returned function is called. */
@@ -589,8 +595,8 @@ function endedLog({ log: { number, path, length } }: RamSegment): LogState {
 const IDS_STEP = 1024
 
 /** Of segments' files, in the collection's. */
-export function foldersOf({ graph }: Pick<Schema, "graph">): string[] {
-  return ["text", "vector", ...(graph ? ["graph"] : [])]
+export function foldersOf({ graph }: Pick<Schema, "graph">): readonly string[] {
+  return graph ? SEGMENT_FOLDERS : SEGMENT_FOLDERS.slice(0, -1)
 }
 
 /** The same segment under another id, with the names that its files get. */

@@ -23,8 +23,7 @@ export function applyGraphOperation(graph: Graph, operation: WalGraphOperation):
 
 /** Gives a document these edges in place of those that it had. */
 export function setEdgesOf(graph: Graph, id: string, edges: readonly DocumentEdge[]): void {
-  if (edges.length === 0) graph.removeDocumentEdges(id)
-  else graph.setDocumentEdges(id, edges.map(weighed))
+  graph.setDocumentEdges(id, edges.map(weighed))
 }
 
 /** Edges of documents weigh the same. */
@@ -32,12 +31,23 @@ export function weighed(edge: DocumentEdge): DocumentEdge & { readonly weight: n
   return { ...edge, weight: 1 }
 }
 
+/** Edges that are deleted together: with the longest names they fit into one frame of the log, and to take them out of the
+ *  graph is a few milliseconds. */
+export const EDGES_DELETED_AT_ONCE = 1024
+
 /** The deletion of a node with that of every edge that touches it: so neither a log nor a segment has to know of deletions
- *  that reach further than one record. */
-export function expandedDeletion(graph: Graph, id: string): WalGraphOperation[] {
-  const { edges } = graph.edges(id, { direction: "both", explicitOnly: true })
-  const deletions = edges.map(({ from, edgeType, to }) => ({ kind: "delete edge", from, edgeType, to }) as const)
-  return [...deletions, { kind: "delete node", id }]
+ *  that reach further than one record. In parts, each to be applied before the next is asked for; the last has the node. */
+export function* expandedDeletion(graph: Graph, id: string): Generator<WalGraphOperation[], void, undefined> {
+  for (;;) {
+    const limit = EDGES_DELETED_AT_ONCE
+    const { edges, total } = graph.edges(id, { direction: "both", explicitOnly: true, limit })
+    const deletions = edges.map(({ from, edgeType, to }) => ({ kind: "delete edge", from, edgeType, to }) as const)
+    if (total <= limit) {
+      yield [...deletions, { kind: "delete node", id }]
+      return
+    }
+    yield deletions
+  }
 }
 
 /** Notes an operation for a segment. */

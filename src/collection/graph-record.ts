@@ -18,9 +18,6 @@ export interface NodeInput {
   readonly payload?: unknown
 }
 
-/** A node as a user gets it back. */
-export interface GraphNode extends NodeInput {}
-
 /** Of two edges with these three the last one counts. */
 export interface EdgeKey {
   readonly from: string
@@ -104,7 +101,7 @@ export function checkEdgeType(type: unknown): string {
 }
 
 /** What a node's stored record says of it. */
-export function nodeOf(id: string, recordJson: string): GraphNode {
+export function nodeOf(id: string, recordJson: string): NodeInput {
   return { id, ...(parseJson(recordJson, { depthMax: RECORD_DEPTH_MAX }) as object) }
 }
 

@@ -10,12 +10,12 @@ import {
   checkNodeId,
   type EdgeInput,
   type EdgeKey,
-  type GraphNode,
   type NodeInput,
   nodeOf,
 } from "./graph-record.ts"
 import { checkOptions } from "./known-options.ts"
 import { placeOf } from "./operations.ts"
+import { asProblem, refusal } from "./refused.ts"
 import type { Committed } from "./writer.ts"
 
 export interface GraphEdgeResult extends EdgeKey {
@@ -46,7 +46,7 @@ export interface BfsRequest {
   readonly max_depth: number
   /** Which way edges are walked. Default "out". */
   readonly direction?: GraphDirection | undefined
-  /** Nodes at most, 1,000,000 at the most. Default 10,000. */
+  /** Nodes at most, 100,000 at the most. Default 10,000. */
   readonly limit?: number | undefined
 }
 
@@ -104,7 +104,8 @@ export interface GraphHost {
 
 const EDGES_MAX = 10_000
 const DEPTH_MAX = 100_000
-const NODES_MAX = 1_000_000
+/** To walk so many, and to hand them over, keeps others waiting for less than 100 ms. */
+const NODES_MAX = 100_000
 
 /** Records that are checked before they are handed to the log together. */
 const CHUNK = 1024
@@ -131,13 +132,15 @@ export class CollectionGraph {
   }
 
   /** What was added of a node, or undefined. */
-  async node(id: string): Promise<GraphNode | undefined> {
+  async node(id: string): Promise<NodeInput | undefined> {
     const record = await this.#host.read((graph) => graph.node(checkNodeId(id, "the id of a node")))
     return record && nodeOf(id, decodeUtf8(record))
   }
 
   /** Deletes what was added of a node, with every edge from it and to it that was added. Edges that documents bring stay.
-   *  Resolves to what was there. */
+   *  Resolves to what was there. Whoever reads meanwhile, and a crash, sees it whole or not at all where those edges are
+   *  1024 at most. Of more, edges go first, 1024 at a time, and the node with the last of them: a crash, or an error such as
+   *  DISK_FULL, may leave the node with a part of its edges, to be deleted once more. */
   async deleteNode(id: string): Promise<{ deleted: boolean; edges_deleted: number }> {
     const operation = { kind: "delete node", id: checkNodeId(id, "the id of a node") } as const
     const { found } = await this.#host.commit([operation])
@@ -234,7 +237,7 @@ export class CollectionGraph {
         problems.push({ ...asProblem(refused, ""), place: placeOf(operation) })
       }
     }
-    if (problems.length > 0) throw refusal(problems, what, added)
+    if (problems.length > 0) throw refusal(problems, { what, code: "INVALID_REQUEST", added })
     return { added }
   }
 
@@ -293,24 +296,4 @@ function asList<T>(given: T | readonly T[]): readonly T[] {
 
 function invalid(key: string, what: string, hint: string): PrismError {
   return new PrismError("INVALID_REQUEST", `"${key}" ${what}`, { place: key, hint })
-}
-
-function asProblem(error: unknown, place: string): Problem {
-  if (!(error instanceof PrismError)) throw error
-  return { place: error.place ?? place, code: error.code, message: error.message }
-}
-
-/** One error for the records that were refused. */
-function refusal(problems: readonly Problem[], what: string, added: number): PrismError {
-  const [first] = problems as [Problem]
-  const code = problems.every((problem) => problem.code === first.code) ? first.code : "INVALID_REQUEST"
-  const message =
-    problems.length === 1
-      ? `${first.place}: ${first.message}`
-      : `${problems.length} ${what}s are refused; the first: ${first.place}: ${first.message}`
-  return new PrismError(code, message, {
-    place: first.place,
-    problems,
-    hint: added > 0 ? `the other ${added} are added; send these again once mended` : "nothing was added",
-  })
 }

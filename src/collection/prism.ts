@@ -271,8 +271,9 @@ export class Prism implements AsyncDisposable {
 
   /** Takes a collection out of service behind an archive of it. Writes are refused with BUSY from now on, those that were
    *  begun end first and are in the archive; once that is written, the collection is closed, and its data deleted, or kept
-   *  where `listDetached` tells of it. Until then a failure leaves all as it was; a crash, at any time, leaves the
-   *  collection live or detached, whole. COLLECTION_NOT_FOUND; BUSY while it is being detached already. */
+   *  where `listDetached` tells of it. Until then a failure leaves all as it was; one that comes after leaves it live or
+   *  detached, whole, but closed: `collection` opens it again where it is live. So does a crash, at any time.
+   *  COLLECTION_NOT_FOUND; BUSY while it is being detached already. */
   async detach(name: string, options: DetachOptions): Promise<DetachReport> {
     this.#assertWritable()
     checkCollectionName(name)
@@ -389,7 +390,8 @@ export class Prism implements AsyncDisposable {
     return await verifyArchive(source, options, this.#runtime)
   }
 
-  /** Tells other processes that use the folder a short text until this is closed; see `StorageLock.announce`. */
+  /** Tells other processes that use the folder a short text until this is closed; see `StorageLock.announce`.
+   *  LIMIT_EXCEEDED where it takes more than about 2000 bytes. */
   async announce(text: string): Promise<void> {
     this.#assertWritable()
     await this.#lock?.announce(text)

@@ -5,7 +5,14 @@ import { VectorWriter } from "../engine/vector-index.ts"
 import type { StoredDocument } from "../storage/document-store.ts"
 import type { LogEntry } from "../storage/manifest.ts"
 import type { ReadableFile } from "../storage/storage.ts"
-import { decodeWalDocument, readWalDocument, type WalGraphOperation, type WalLocation } from "../storage/wal.ts"
+import {
+  decodeWalDocument,
+  readWalDocument,
+  replayOpenWal,
+  type WalGraphOperation,
+  type WalLocation,
+  type WalReplay,
+} from "../storage/wal.ts"
 import type { Tuning } from "./context.ts"
 import type { CheckedDocument } from "./document.ts"
 import type { WriteOperation } from "./operations.ts"
@@ -79,6 +86,11 @@ export class RamSegment extends Segment {
   countGraphOperation(operation: WalGraphOperation): void {
     this.graphOperationCount++
     this.storedBytes += operationBytes(operation)
+  }
+
+  /** Reads the first `length` bytes of the log again, which are whole frames. */
+  replay(length: number): WalReplay {
+    return replayOpenWal(this.#file, { walNumber: this.log.number, length })
   }
 
   loadVectors(): undefined {

@@ -4,7 +4,7 @@ import { encodeManifest, type Manifest, readManifest } from "../storage/manifest
 import { pinFiles } from "../storage/pins.ts"
 import type { StorageHold } from "../storage/storage.ts"
 import type { CollectionContext } from "./context.ts"
-import type { LogState } from "./generations.ts"
+import type { OpenLog } from "./generations.ts"
 import { loadGraph } from "./graph-loader.ts"
 import { openSegments, pathsOf, releaseAll } from "./open-segments.ts"
 import type { Schema } from "./schema.ts"
@@ -51,7 +51,7 @@ function isSame(a: Manifest, b: Manifest): boolean {
 /** A collection as it was when it was opened, beside whoever writes it: its segments, and its logs replayed in memory. */
 export class CollectionReader {
   readonly manifest: Manifest
-  readonly logs: readonly LogState[]
+  readonly logs: readonly OpenLog[]
   /** For messages. */
   readonly #name: string
   readonly #segments: readonly Segment[]
@@ -65,7 +65,7 @@ export class CollectionReader {
     name: string,
     pinned: PinnedManifest,
     segments: readonly Segment[],
-    logs: readonly LogState[],
+    logs: readonly OpenLog[],
     load: () => Promise<Graph>,
   ) {
     this.#loadGraph = load
@@ -86,9 +86,9 @@ export class CollectionReader {
   ): Promise<CollectionReader | undefined> {
     try {
       const { sealed, logs } = await openSegments(name, context, pinned.manifest, schema, shape)
-      const states = logs.map(({ ram, replay }) => ({ ...ram.log, length: replay.wholeBytes ?? 0 }))
+      const states = logs.map(({ ram, replay }) => ({ ...ram.log, length: replay.wholeBytes ?? 0, ram }))
       const segments = [...sealed, ...logs.map(({ ram }) => ram)]
-      const load = async () => await loadGraph(shape.engine, schema, { segments, logs: states }, context)
+      const load = async () => await loadGraph(shape.engine, schema, { sealed, logs: states })
       return new CollectionReader(name, pinned, segments, states, load)
     } catch (error) {
       await pinned.pin?.release()

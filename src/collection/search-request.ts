@@ -30,7 +30,8 @@ export interface SearchRequest {
   /** Results that score less are left out; `total` still counts them. */
   min_score?: number | undefined
   /** Goes on along edges of the graph: `expanded` of the answer are the documents that the results lead to. The filter
-   *  counts for them too, but not for what lies between; at most 10,000 nodes are looked at. */
+   *  counts for them too, but not for what lies between. At most 10,000 nodes are looked at: `expanded_truncated` of the
+   *  answer tells where there may be more. */
   expand?: ExpandRequest | undefined
 }
 
@@ -47,6 +48,8 @@ export interface SearchResponse<Fields = Record<string, unknown>> {
   readonly total: number
   /** Where the request asks for it: documents that the results lead to and that are none of them, nearest first. */
   readonly expanded?: ExpandedDocument<Fields>[]
+  /** There where they may not be all: the limit, or that of the nodes which are looked at, was reached. */
+  readonly expanded_truncated?: true
   readonly latency_ms: number
 }
 

@@ -88,3 +88,6 @@ export function checkStoredDocument(
     throw damagedFile(path, `holds a document that the schema refuses: ${error.message}`, error)
   }
 }
+
+/** Folders of segments' files, in a collection's folder and in a snapshot; the last one only where there is a graph. */
+export const SEGMENT_FOLDERS: readonly string[] = ["text", "vector", "graph"]

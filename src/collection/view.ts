@@ -1,6 +1,6 @@
 import type { DocSet } from "../engine/doc-set.ts"
 import type { Manifest } from "../storage/manifest.ts"
-import type { LogState } from "./generations.ts"
+import type { OpenLog } from "./generations.ts"
 import { releaseAll } from "./open-segments.ts"
 import type { Segment } from "./segment.ts"
 
@@ -13,8 +13,8 @@ export interface PinnedView extends AsyncDisposable {
 /** A view of a moment between two commits. */
 export interface PinnedGeneration extends PinnedView {
   readonly manifest: Manifest
-  /** Those that the view's RAM segments hold all documents of, in their order. */
-  readonly logs: readonly LogState[]
+  /** Those that the view's RAM segments hold all documents of. */
+  readonly logs: readonly OpenLog[]
 }
 
 /** Holds segments and their live documents as they are now, for a reader that goes on across writes. */
@@ -34,7 +34,7 @@ export function pinView(segments: readonly Segment[]): PinnedView {
 export function pinGeneration(source: {
   readonly segments: readonly Segment[]
   readonly manifest: Manifest
-  readonly logs: readonly LogState[]
+  readonly logs: readonly OpenLog[]
 }): PinnedGeneration {
   const { manifest, logs } = source
   return { ...pinView(source.segments), manifest, logs }

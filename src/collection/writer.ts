@@ -5,7 +5,7 @@ import type { Graph } from "../engine/graph.ts"
 import type { Manifest, SegmentEntry } from "../storage/manifest.ts"
 import { Compactor, type OptimizeOptions, type Take } from "./compactor.ts"
 import type { CollectionContext } from "./context.ts"
-import { Generations, type LogState } from "./generations.ts"
+import { Generations, type OpenLog } from "./generations.ts"
 import { expandedDeletion } from "./graph-operations.ts"
 import {
   applyOperations,
@@ -67,6 +67,12 @@ interface Item {
 /** What the log gets of an item; the deletion of a node takes several. */
 interface Entry extends Item {
   readonly isLast: boolean
+}
+
+interface Frame {
+  readonly entries: readonly Entry[]
+  /** Entries that are applied between two looks at the clock. */
+  readonly step: number
 }
 
 /** Stored bytes a frame of the log holds at most: large enough that a sync is spread over many documents, small enough
@@ -162,7 +168,7 @@ export class CollectionWriter {
     return this.#generations.hold()
   }
 
-  get logs(): readonly LogState[] {
+  get logs(): readonly OpenLog[] {
     return this.#generations.logs
   }
 
@@ -368,7 +374,7 @@ export class CollectionWriter {
   }
 
   async #commitFrame(items: readonly Item[]): Promise<void> {
-    const { older, log } = this.#generations
+    const { older } = this.#generations
     const operations = items.map(({ operation }) => operation)
     const prepared = prepareOperations(older, operations)
     let taken = items.filter(({ write }) => write.refusal === undefined)
@@ -377,49 +383,62 @@ export class CollectionWriter {
       taken = this.#withinQuota(taken)
     }
     if (taken.length > 0) {
-      const entries = await this.#entriesOf(taken)
-      const frame = entries.map(({ operation }) => operation)
-      // Both wait for the disk, and neither for the other.
-      const [appended, looked] = await Promise.allSettled([log.append(frame.map(asLogged)), prepared])
-      if (appended.status === "rejected") {
-        const { reason } = appended
-        // The frame may or may not be in the file: only a replay can tell. A full disk took nothing of it.
-        if (!isDiskFull(reason)) this.#broken = reason
-        throw reason
-      }
-      this.#diskFull = false
-      await this.#compactor.retryWhenRoom()
-      try {
-        if (looked.status === "rejected") throw looked.reason
-        // After the sync, before anybody is told: whoever took the storage over meanwhile has replayed this frame, or it
-        // is not acknowledged.
-        await this.#context.assertHeld()
-        for (let first = 0; first < frame.length; first += APPLY_STEP) {
-          const end = first + APPLY_STEP
-          const places = appended.value.slice(first, end)
-          const found = applyOperations(this.#generations, frame.slice(first, end), places)
-          for (const [place, { write, operation, isLast }] of entries.slice(first, end).entries()) {
-            if (isLast) write.done++
-            if (found[place]) write.found[kindOf(operation)]++
-          }
-          await letOthersRun()
-        }
-      } catch (error) {
-        this.#broken = error
-        throw error
-      }
+      for await (const frame of this.#framesOf(taken)) await this.#commitEntries(frame, prepared)
     }
     for (const { write } of items) if (isDone(write)) write.resolve(write)
   }
 
-  async #entriesOf(items: readonly Item[]): Promise<Entry[]> {
+  async #commitEntries({ entries, step }: Frame, prepared: Promise<unknown> | undefined): Promise<void> {
+    const operations = entries.map(({ operation }) => operation)
+    // Both wait for the disk, and neither for the other.
+    const [appended, looked] = await Promise.allSettled([
+      this.#generations.log.append(operations.map(asLogged)),
+      prepared,
+    ])
+    if (appended.status === "rejected") {
+      const { reason } = appended
+      // The frame may or may not be in the file: only a replay can tell. A full disk took nothing of it.
+      if (!isDiskFull(reason)) this.#broken = reason
+      throw reason
+    }
+    this.#diskFull = false
+    await this.#compactor.retryWhenRoom()
+    try {
+      if (looked.status === "rejected") throw looked.reason
+      // After the sync, before anybody is told: whoever took the storage over meanwhile has replayed this frame, or it
+      // is not acknowledged.
+      await this.#context.assertHeld()
+      for (let first = 0; first < operations.length; first += step) {
+        const end = first + step
+        const places = appended.value.slice(first, end)
+        const found = applyOperations(this.#generations, operations.slice(first, end), places)
+        for (const [place, { write, operation, isLast }] of entries.slice(first, end).entries()) {
+          if (isLast) write.done++
+          if (found[place]) write.found[kindOf(operation)]++
+        }
+        await letOthersRun()
+      }
+    } catch (error) {
+      this.#broken = error
+      throw error
+    }
+  }
+
+  /** One frame; of the deletion of a node, which comes by itself, several where it has many edges. */
+  async *#framesOf(items: readonly Item[]): AsyncGenerator<Frame, void, undefined> {
     // Only the graph knows what is there to be deleted.
     const deletes = items.some(({ operation: { kind } }) => kind === "delete node" || kind === "delete edge")
     const graph = deletes ? await this.#generations.loadGraph() : undefined
-    return items.flatMap(({ write, operation }) => {
-      const expanded = graph && operation.kind === "delete node" ? expandedDeletion(graph, operation.id) : [operation]
-      return expanded.map((one, place) => ({ write, operation: one, isLast: place === expanded.length - 1 }))
-    })
+    const [{ write, operation }] = items as [Item]
+    if (!graph || operation.kind !== "delete node") {
+      yield { entries: items.map((item) => ({ ...item, isLast: true })), step: APPLY_STEP }
+      return
+    }
+    for (const part of expandedDeletion(graph, operation.id)) {
+      const entries = part.map((one) => ({ write, operation: one, isLast: one.kind === "delete node" }))
+      // Nobody sees a part of it.
+      yield { entries, step: part.length }
+    }
   }
 
   /** A restore is no reason to refuse what was there already: it warns instead. */

@@ -142,10 +142,6 @@ export class Graph {
     if (!this.#engine.abi.graphSetDocumentEdges(this.pointer, idBytes, distinct.length)) allocated(0)
   }
 
-  removeDocumentEdges(docId: string): void {
-    this.setDocumentEdges(docId, [])
-  }
-
   /** The edges at a node, those from it first; a loop is listed once. `total` is how many there are without `limit` and
    *  `offset`. */
   edges(

@@ -1,6 +1,6 @@
 import { encodeUtf8 } from "../base/bytes.ts"
 import { crc32c } from "../base/crc32c.ts"
-import { assert } from "../base/errors.ts"
+import { PrismError } from "../base/errors.ts"
 
 // What the holder of a lock tells whoever can read its file: a server, its address and a token. It stands behind the
 // slots (owner-file.ts), always as many bytes, so that nothing of an earlier one is left:
@@ -12,13 +12,19 @@ import { assert } from "../base/errors.ts"
 /** With the owner's line and the slots it stays within what is read of a lock file. */
 const ANNOUNCEMENT_BYTES = 2048
 
-/** The bytes of an announcement; of none, where `text` is undefined. */
+/** The bytes of an announcement; of none, where `text` is undefined. LIMIT_EXCEEDED where it is too long. */
 export function renderAnnouncement(text: string | undefined): Uint8Array {
   const bytes = new Uint8Array(ANNOUNCEMENT_BYTES).fill(0x20)
   if (text === undefined) return bytes
   const json = encodeUtf8(JSON.stringify(text))
   const line = encodeUtf8(`${checksumOf(json)} ${JSON.stringify(text)}\n`)
-  assert(line.length <= ANNOUNCEMENT_BYTES, `an announcement fits into ${ANNOUNCEMENT_BYTES} bytes`)
+  if (line.length > ANNOUNCEMENT_BYTES) {
+    throw new PrismError(
+      "LIMIT_EXCEEDED",
+      `the announcement takes ${line.length} bytes, at most ${ANNOUNCEMENT_BYTES} are possible`,
+      { hint: "announce a shorter text" },
+    )
+  }
   bytes.set(line)
   return bytes
 }

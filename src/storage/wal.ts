@@ -427,7 +427,24 @@ export function replayWal(
   path: string,
   { walNumber, length }: { walNumber: number; length?: number | undefined },
 ): WalReplay {
-  return new WalReplay(storage, path, walNumber, length)
+  const open = async () => {
+    if ((await storage.size(path)) === undefined) {
+      throw new PrismError("CORRUPT", `${path} is missing`, { place: path, hint: RESTORE_HINT })
+    }
+    return await storage.open(path)
+  }
+  return new WalReplay(path, open, walNumber, length)
+}
+
+/** The same of a log that is open, and may have no name any more: its first `length` bytes, which are whole frames. */
+export function replayOpenWal(
+  file: ReadableFile,
+  { walNumber, length }: { walNumber: number; length: number },
+): WalReplay {
+  const close = async () => {}
+  const read: ReadableFile["read"] = async (offset, bytes) => await file.read(offset, bytes)
+  const borrowed = { path: file.path, size: length, read, close, [Symbol.asyncDispose]: close }
+  return new WalReplay(file.path, async () => borrowed, walNumber, length)
 }
 
 export class WalReplay implements AsyncIterable<WalEntry> {
@@ -442,13 +459,13 @@ export class WalReplay implements AsyncIterable<WalEntry> {
   lastFrame: { readonly offset: number; readonly length: number } | undefined
   /** Bytes of a torn frame behind it: one that was never acknowledged, or damage to the last one. */
   droppedBytes = 0
-  readonly #storage: Storage
+  readonly #open: () => Promise<ReadableFile>
   readonly #walNumber: number
   readonly #length: number | undefined
 
-  constructor(storage: Storage, path: string, walNumber: number, length: number | undefined) {
+  constructor(path: string, open: () => Promise<ReadableFile>, walNumber: number, length: number | undefined) {
     this.path = path
-    this.#storage = storage
+    this.#open = open
     this.#walNumber = walNumber
     this.#length = length
   }
@@ -477,10 +494,7 @@ export class WalReplay implements AsyncIterable<WalEntry> {
 
   async *#frames(): AsyncGenerator<{ file: ReadableFile; payload: Uint8Array; offset: number }, void, undefined> {
     assert(this.salt === undefined, "a log is replayed once")
-    if ((await this.#storage.size(this.path)) === undefined) {
-      throw new PrismError("CORRUPT", `${this.path} is missing`, { place: this.path, hint: RESTORE_HINT })
-    }
-    await using opened = await this.#storage.open(this.path)
+    await using opened = await this.#open()
     const length = this.#length
     if (length !== undefined && opened.size < length) {
       throw damaged(opened, opened.size, length - opened.size, "they are missing")

@@ -17,6 +17,8 @@ test("what the holder of a folder announces is read without its lock, until it c
     await prism.announce(text)
     expect(await read()).toBe(text)
   }
+  expect(await refusalCode(prism.announce("x".repeat(2048)))).toBe("LIMIT_EXCEEDED")
+  expect(await read()).toBe("short")
   await prism.announce(ADDRESS)
   const lock = system.path(data, "LOCK")
   expect(await system.read(lock)).toContain("0123456789abcdef")

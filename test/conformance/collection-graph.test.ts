@@ -1,5 +1,6 @@
 // The graph of a collection: what is written is what is read, whatever became of the segments meanwhile.
 import { describe, expect, test } from "vitest"
+import { PrismError } from "../../src/base/errors.ts"
 import type { Collection } from "../../src/collection/collection.ts"
 import type { EdgeInput, NodeInput } from "../../src/collection/graph-record.ts"
 import { Prism } from "../../src/collection/prism.ts"
@@ -449,6 +450,101 @@ test("small documents with many edges fill a segment as large ones do, also afte
   await prism.close()
 })
 
+describe("the deletion of a node", () => {
+  const hub = async (edges: number) => {
+    const { prism, collection } = await openSmall()
+    await collection.graph.addNodes({ id: "hub" })
+    await collection.graph.addEdges(
+      Array.from({ length: edges }, (_, place) =>
+        place % 2 === 0
+          ? { from: "hub", to: `n${place}`, edge_type: "leads" }
+          : { from: `n${place}`, to: "hub", edge_type: "leads" },
+      ),
+    )
+    // It is loaded: who looks has not to wait until it is.
+    await collection.graph.stats()
+    return { prism, collection }
+  }
+  /** What somebody sees who looks at every turn of the event loop while `work` goes on. */
+  const watched = async (collection: Collection, work: () => Promise<unknown>) => {
+    const seen: { record: boolean; edges: number }[] = []
+    const now = performance.now.bind(performance)
+    let ended = false
+    let ms = now()
+    // Every pause that may be made is made.
+    performance.now = () => (ms += 1000)
+    const working = work().finally(() => {
+      performance.now = now
+      ended = true
+    })
+    while (!ended) {
+      const { record_count, edge_count } = await collection.graph.stats()
+      seen.push({ record: record_count > 0, edges: edge_count })
+      await new Promise((resolve) => setTimeout(resolve, 0))
+    }
+    await working
+    return seen
+  }
+
+  test("with 1024 edges is seen whole or not at all", async () => {
+    const { prism, collection } = await hub(1024)
+    const seen = await watched(collection, async () => {
+      expect(await collection.graph.deleteNode("hub")).toEqual({ deleted: true, edges_deleted: 1024 })
+    })
+    expect(seen.length).toBeGreaterThan(0)
+    for (const { record, edges } of seen) expect(edges).toBe(record ? 1024 : 0)
+    expect((await collection.graph.stats()).node_count).toBe(0)
+    await prism.close()
+  })
+
+  test("with more edges takes them 1024 at a time, the node with the last", async () => {
+    const { prism, collection } = await hub(4000)
+    const frames: number[] = []
+    const seen = await watched(collection, async () => {
+      expect(await collection.graph.deleteNode("hub")).toEqual({ deleted: true, edges_deleted: 4000 })
+    })
+    for (const { record, edges } of seen) {
+      if (record) frames.push(edges)
+      else expect(edges).toBe(0)
+    }
+    const between = frames.filter((edges) => edges < 4000)
+    expect(between.length).toBeGreaterThan(0)
+    for (const edges of between) expect([2976, 1952, 928]).toContain(edges)
+    expect((await collection.graph.stats()).node_count).toBe(0)
+    await prism.close()
+  })
+})
+
+test("a reader without a pin reads the graph of its moment, though the log is gone", async () => {
+  const storage = new LastingStorage()
+  const prism = await Prism.openStorage(storage, runtime)
+  const collection = (await prism.createCollection("c", SCHEMA)) as unknown as Collection
+  await collection.add({ id: "a", fields: { title: "moon", cites: "b" } })
+  await collection.checkpoint()
+  await collection.graph.addEdges({ from: "b", to: "c", edge_type: "leads" })
+  await collection.add({ id: "d", fields: { title: "sun", cites: "c" } })
+  const pinless = new Proxy(storage, {
+    get: (target, key: keyof LastingStorage) => {
+      if (key === "hold") throw new PrismError("READ_ONLY", "no place for a pin")
+      const value = target[key]
+      return typeof value === "function" ? value.bind(target) : value
+    },
+  })
+  const reader = await Prism.openStorage(pinless, runtime, { readOnly: true })
+  const beside = await reader.collection("c")
+  await collection.graph.deleteNode("b")
+  await collection.add({ id: "d", fields: { title: "sun" } })
+  await collection.optimize()
+  const { nodes } = await beside.graph.bfs({ start: "a", max_depth: 9 })
+  expect(nodes.map(({ id }) => id)).toEqual(["a", "b", "c"])
+  expect((await beside.graph.edges("d")).total).toBe(1)
+  const sink = collectSink()
+  expect(await beside.export(sink.stream)).toMatchObject({ document_count: 2, edge_count: 1 })
+  expect((await collection.graph.stats()).edge_count).toBe(1)
+  await reader.close()
+  await prism.close()
+})
+
 describe("a search that expands", () => {
   const add = async (collection: Collection) =>
     await collection.add([
@@ -487,6 +583,22 @@ describe("a search that expands", () => {
     expect(await collection.search({ query: "title:star" })).not.toHaveProperty("expanded")
     await collection.delete("b")
     expect(await search({ depth: 9, edge_type: "cites" })).toEqual([["a"], []])
+    await prism.close()
+  })
+
+  test("says so where there may be more", async () => {
+    const { prism, collection } = await openSmall()
+    await add(collection)
+    const truncated = async (expand: { depth: number; limit?: number }) =>
+      (await collection.search({ query: "title:moon", limit: 1, expand })).expanded_truncated
+    expect(await truncated({ depth: 3, limit: 2 })).toBe(true)
+    expect(await truncated({ depth: 3, limit: 3 })).toBeUndefined()
+    // Nodes that are no documents count as looked at: b, c, d, x and these are 10,000.
+    const leaves = Array.from({ length: 9996 }, (_, place) => ({ from: "x", to: `leaf${place}`, edge_type: "leads" }))
+    await collection.graph.addEdges(leaves)
+    expect(await truncated({ depth: 3 })).toBeUndefined()
+    await collection.graph.addEdges({ from: "x", to: "one more", edge_type: "leads" })
+    expect(await truncated({ depth: 3 })).toBe(true)
     await prism.close()
   })
 

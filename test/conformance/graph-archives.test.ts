@@ -404,3 +404,34 @@ test("a collection that is read beside its writer is exported whole, its log too
   await reader.close()
   await prism.close()
 })
+
+test("an export tells how far it is in nodes and edges, and is cancelled there too", async () => {
+  const prism = await openPrism()
+  const collection = await prism.createCollection("c", SCHEMA)
+  await collection.graph.addNodes(Array.from({ length: 1500 }, (_, place) => ({ id: `n${place}` })))
+  await collection.graph.addEdges(Array.from({ length: 700 }, (_, place) => edge(`n${place}`, "x")))
+  const told: string[] = []
+  await collection.export(collectSink().stream, {
+    onProgress: ({ stage, unit, done, total }) => told.push(`${stage} ${done} of ${total} ${unit}`),
+  })
+  const steps = [512, 1024, 1500, 2012, 2200].map((done) => `${done} of 2200 lines`)
+  const both = ["measuring", "writing"].flatMap((stage) => [
+    `${stage} 0 of 0 documents`,
+    ...steps.map((step) => `${stage} ${step}`),
+  ])
+  expect(told).toEqual(both)
+  for (const stop of [512, 2012]) {
+    const controller = new AbortController()
+    let last = 0
+    const cancelled = collection.export(collectSink().stream, {
+      signal: controller.signal,
+      onProgress: ({ done }) => {
+        last = done
+        if (done === stop) controller.abort(new Error("enough"))
+      },
+    })
+    await expect(cancelled).rejects.toThrow("enough")
+    expect(last).toBe(stop)
+  }
+  await prism.close()
+})

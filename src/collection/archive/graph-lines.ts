@@ -4,9 +4,6 @@ import { letOthersRun } from "../../base/let-others-run.ts"
 import { Engine } from "../../engine/engine.ts"
 import type { GraphEdge } from "../../engine/graph-edge.ts"
 import { GraphSegment, GraphSegmentWriter } from "../../engine/graph-segment.ts"
-import { joinPath } from "../../storage/path.ts"
-import { replayWal } from "../../storage/wal.ts"
-import type { CollectionContext } from "../context.ts"
 import { writeGraphOperation } from "../graph-operations.ts"
 import { edgeLine, nodeLine } from "../graph-record.ts"
 import { SealedSegment } from "../sealed-segment.ts"
@@ -24,56 +21,64 @@ export class GraphLines implements Disposable {
     this.#sources = sources
   }
 
-  static async open(
-    view: PinnedGeneration,
-    { storage, directory }: Pick<CollectionContext, "storage" | "directory">,
-  ): Promise<GraphLines> {
+  static async open({ segments, logs }: PinnedGeneration): Promise<GraphLines> {
     const engine = new Engine()
     const sources: GraphSegment[] = []
-    const logs = [...view.logs]
-    for (const { segment } of view.segments) {
-      if (segment instanceof SealedSegment) {
-        if (!segment.files.graph) continue
-        const graph = await GraphSegment.open(engine, segment.files.graph, { docCount: segment.documentCount })
-        await graph.load()
-        sources.push(graph)
-        continue
-      }
-      const { number: walNumber, path, length } = logs.shift() as (typeof logs)[number]
+    for (const { segment } of segments) {
+      if (!(segment instanceof SealedSegment && segment.files.graph)) continue
+      const graph = await GraphSegment.open(engine, segment.files.graph, { docCount: segment.documentCount })
+      await graph.load()
+      sources.push(graph)
+    }
+    for (const { ram, length } of logs) {
       using writer = GraphSegmentWriter.create(engine)
-      const replay = replayWal(storage, joinPath(directory, path), { walNumber, length })
-      for await (const operation of replay.graphOperations()) writeGraphOperation(writer, operation)
+      let count = 0
+      for await (const operation of ram.replay(length).graphOperations()) {
+        writeGraphOperation(writer, operation)
+        if (++count % LINES_PER_PAUSE === 0) await letOthersRun()
+      }
       sources.push(writer.seal())
     }
     return new GraphLines(sources)
   }
 
-  /** By the UTF-8 bytes of their ids. */
-  async *nodes(): AsyncGenerator<Uint8Array> {
+  /** No fewer than the nodes and edges. */
+  get countMax(): number {
+    return this.#sources.reduce((sum, source) => sum + source.nodeCount + source.edgeCount + source.tombstoneCount, 0)
+  }
+
+  /** By the UTF-8 bytes of their ids. `onRead` is called now and then with how many more were read. */
+  async *nodes(onRead: (count: number) => void = () => {}): AsyncGenerator<Uint8Array> {
     const records = merged(
       this.#sources.map((source) => source.nodeRecords()),
       (a, b) => compareUtf8(a.id, b.id),
     )
     let count = 0
     for (const { id, record } of records) {
-      if (!record) continue
-      yield encodeUtf8(nodeLine(id, decodeUtf8(record)))
-      if (++count % LINES_PER_PAUSE === 0) await letOthersRun()
+      if (++count % LINES_PER_PAUSE === 0) {
+        await letOthersRun()
+        onRead(LINES_PER_PAUSE)
+      }
+      if (record) yield encodeUtf8(nodeLine(id, decodeUtf8(record)))
     }
+    onRead(count % LINES_PER_PAUSE)
   }
 
-  /** By the UTF-8 bytes of the node that they leave, then their type, then the node that they enter. */
-  async *edges(): AsyncGenerator<Uint8Array> {
+  /** By the UTF-8 bytes of the node that they leave, then their type, then the node that they enter. `onRead` as of nodes. */
+  async *edges(onRead: (count: number) => void = () => {}): AsyncGenerator<Uint8Array> {
     const records = merged(
       this.#sources.map((source) => source.edgeRecords()),
       compareEdges,
     )
     let count = 0
     for (const { from, edgeType, to, weight, deleted } of records) {
-      if (deleted) continue
-      yield encodeUtf8(edgeLine({ from, edgeType, to, weight }))
-      if (++count % LINES_PER_PAUSE === 0) await letOthersRun()
+      if (++count % LINES_PER_PAUSE === 0) {
+        await letOthersRun()
+        onRead(LINES_PER_PAUSE)
+      }
+      if (!deleted) yield encodeUtf8(edgeLine({ from, edgeType, to, weight }))
     }
+    onRead(count % LINES_PER_PAUSE)
   }
 
   [Symbol.dispose](): void {

@@ -54,7 +54,7 @@ export async function* portableChunks(
   }
   const content = (stage: Progress["stage"]): PortableContent => ({
     documents: documentLines(view, stage, options),
-    graph: graphLines && { nodes: graphLines.nodes(), edges: graphLines.edges() },
+    graph: graphLines && graphContent(graphLines, view.documentCount, stage, options),
   })
   const measure = await measureLines(content("measuring"), createSha256)
   const header = { document_count: measure.documentCount, checksum: measure.checksum }
@@ -69,6 +69,21 @@ export async function* portableChunks(
     checksum: measure.checksum,
     file_sha256: written.fileSha256,
   }
+}
+
+function graphContent(
+  graphLines: GraphLines,
+  documentCount: number,
+  stage: Progress["stage"],
+  { signal, onProgress }: Pick<ExportOptions, "signal" | "onProgress">,
+): PortableContent["graph"] {
+  let done = documentCount
+  const onRead = (count: number): void => {
+    signal?.throwIfAborted()
+    done += count
+    onProgress?.({ stage, unit: "lines", done, total: documentCount + graphLines.countMax })
+  }
+  return { nodes: graphLines.nodes(onRead), edges: graphLines.edges(onRead) }
 }
 
 /** The documents of a view as lines without their ends. */

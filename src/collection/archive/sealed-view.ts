@@ -9,10 +9,11 @@ import { MemoryStorage } from "../../storage/memory-storage.ts"
 import { joinPath } from "../../storage/path.ts"
 import { encodeTombstones } from "../../storage/tombstones.ts"
 import type { CollectionContext } from "../context.ts"
-import type { LogState } from "../generations.ts"
-import { RamSegment } from "../ram-segment.ts"
+import type { OpenLog } from "../generations.ts"
+import { graphRecordCount } from "../graph-counts.ts"
 import { SealedSegment } from "../sealed-segment.ts"
 import { type BuildTask, buildSegment } from "../segment-builder.ts"
+import { SEGMENT_FOLDERS } from "../segment-files.ts"
 import type { PinnedGeneration } from "../view.ts"
 
 /** The segments of a moment, and the files that they are made of: readable as long as the view is open. */
@@ -29,17 +30,15 @@ type Context = Pick<CollectionContext, "storage" | "directory" | "codecs">
 export async function sealView(view: PinnedGeneration, context: Context, signal?: AbortSignal): Promise<SealedView> {
   const segments: SnapshotSegment[] = []
   const files: SnapshotFile[] = []
-  const logs = [...view.logs]
   for (const { segment, live } of view.segments) {
-    const log = segment instanceof RamSegment ? logs.shift() : undefined
     const isOldest = segments.length === 0
     let sealed: Sealed | undefined
     if (segment instanceof SealedSegment) {
-      const { graph } = segment.entry
       // Of the oldest, deletions hide nothing any more.
-      const records = graph ? graph.nodes + graph.edges + (isOldest ? 0 : graph.deletions) : 0
+      const records = graphRecordCount(segment.entry) - (isOldest ? (segment.entry.graph?.deletions ?? 0) : 0)
       if (live.count > 0 || records > 0) sealed = segment
     } else {
+      const log = view.logs.find(({ ram }) => ram === segment)
       assert(log, "a RAM segment has a log")
       sealed = await sealLog({ schema: view.manifest.schema, isOldest }, log, live, context, signal)
     }
@@ -76,8 +75,8 @@ export async function sealView(view: PinnedGeneration, context: Context, signal?
     })
   }
   // Folder by folder, as an archive has them.
-  const inFolder = (folder: string) => files.filter(({ name }) => name.startsWith(folder))
-  return { segments, files: ["text/", "vector/", "graph/"].flatMap(inFolder) }
+  const inFolder = (folder: string) => files.filter(({ name }) => name.startsWith(`${folder}/`))
+  return { segments, files: SEGMENT_FOLDERS.flatMap(inFolder) }
 }
 
 function entryNames(place: number) {
@@ -104,14 +103,15 @@ interface Sealed {
 /** What a log would be sealed into, in memory; undefined where nothing is left of it. */
 async function sealLog(
   collection: Pick<BuildTask, "schema" | "isOldest">,
-  log: LogState,
+  { number, path, length }: OpenLog,
   live: DocSet,
   { storage, directory, codecs }: Context,
   signal: AbortSignal | undefined,
 ): Promise<Sealed | undefined> {
   const scratch = new MemoryStorage()
-  for (const folder of ["text", "vector", "graph"]) await scratch.makeDirectory(joinPath(directory, folder))
+  for (const folder of SEGMENT_FOLDERS) await scratch.makeDirectory(joinPath(directory, folder))
   // Of the moment: the segment itself may have grown since.
+  const log = { number, path, length }
   const source = { kind: "log", log, documentCount: live.docCount, live: live.toBytes() } as const
   const task = { directory, ...collection, id: 0, stem: "log", level: 0, sources: [source] }
   const entry = await buildSegment(storage, codecs.createSha256, task, { signal }, scratch)

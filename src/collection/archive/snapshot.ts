@@ -20,7 +20,7 @@ import type { WritableFile } from "../../storage/storage.ts"
 import type { CollectionContext } from "../context.ts"
 import { foldersOf, Generations } from "../generations.ts"
 import { parseSchema, renderSchema, type Schema } from "../schema.ts"
-import { segmentPaths, segmentStem, tombstonesPath } from "../segment-files.ts"
+import { SEGMENT_FOLDERS, segmentPaths, segmentStem, tombstonesPath } from "../segment-files.ts"
 import type { PinnedGeneration } from "../view.ts"
 import type { OpenArchive } from "./open-archive.ts"
 import type { ExportOptions, ExportReport, RestoreOptions, VerifyOptions, VerifyReport } from "./options.ts"
@@ -107,8 +107,6 @@ function encrypted(
 
 /** Folder, in a staged collection's, where files lie under the names that the archive gives them. */
 const INCOMING = "incoming"
-/** Those of an archive's files. */
-const FOLDERS = ["text", "vector", "graph"]
 
 /** Brings the segments of a snapshot into a staged collection, as they are. Everything is verified when this resolves. */
 export async function restoreSnapshot(
@@ -131,12 +129,13 @@ export async function restoreSnapshot(
   }
   const directory = host.stage()
   const incoming = joinPath(directory, INCOMING)
-  for (const folder of FOLDERS) await storage.makeDirectory(joinPath(incoming, folder))
+  for (const folder of SEGMENT_FOLDERS) await storage.makeDirectory(joinPath(incoming, folder))
   // The disk takes a file while the next one is decoded; one at a time, so that it keeps up.
   const syncing = new InOrder<void>(1)
   try {
     for await (const { name, body } of reader) {
-      if (!FOLDERS.some((folder) => name.startsWith(`${folder}/`))) throw unknownKind(name.slice(0, name.indexOf("/")))
+      if (!SEGMENT_FOLDERS.some((folder) => name.startsWith(`${folder}/`)))
+        throw unknownKind(name.slice(0, name.indexOf("/")))
       const file = await storage.create(joinPath(incoming, name))
       try {
         for await (const bytes of body) {
