@@ -44,7 +44,8 @@ export {
 
 export {
   graphNew, graphFree, graphBytes, graphNode, graphPutNode, graphRemoveNode, graphRecord, graphRecordBytes,
-  graphPutEdge, graphRemoveEdge, graphHasEdge, graphSetDocumentEdges, graphWantAll, graphWantNone, graphWant,
+  graphPutEdge, graphRemoveEdge, graphReserve, graphHasEdge, graphSetDocumentEdges, graphWantAll, graphWantNone,
+  graphWant,
   graphEdges, graphStats,
 } from "./graph/graph";
 export { graphWalkBegin, graphWalkFrom, graphBfs, graphShortestPath } from "./graph/walk";

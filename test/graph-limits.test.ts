@@ -1,10 +1,15 @@
-import { expect, test } from "vitest"
+import { expect, test, vi } from "vitest"
+import { PrismError } from "../src/base/errors.ts"
+import { Prism } from "../src/collection/prism.ts"
 import { Engine } from "../src/engine/engine.ts"
 import { Graph } from "../src/engine/graph.ts"
 import type { GraphEdge } from "../src/engine/graph-edge.ts"
 import { GraphSegment, GraphSegmentWriter } from "../src/engine/graph-segment.ts"
 import { sourceOf } from "./support/bytes-source.ts"
+import { LastingStorage } from "./support/lasting-storage.ts"
 import { Random } from "./support/random.ts"
+import { refusalCode } from "./support/refusal.ts"
+import { runtime } from "./support/runtime.ts"
 
 const PAGE_BYTES = 65_536
 const full = expect.objectContaining({ code: "LIMIT_EXCEEDED" })
@@ -73,6 +78,49 @@ test.each([6, 9, 14, 40])("a graph that fills the last of %d pages refuses whole
     for (const one of [graph, twin]) change(one)
   }
   expectSame()
+})
+
+test("a graph that cannot reserve is as it was, and takes within what it reserved whole frames", () => {
+  const [small, large] = [new Engine(), new Engine()]
+  const size = { nodes: 20_001, explicit: 5000, derived: 5000 }
+  const [graph, other] = [Graph.create(small), Graph.create(large)]
+  leavePages(small, 4)
+  expect(() => graph.reserve(size)).toThrow(full)
+  expect(graph.has("a")).toBe(false)
+  other.reserve(size)
+  // Names and rows have the rest, 100 bytes an edge; a table that doubled would take more.
+  leavePages(large, 16)
+  for (let i = 0; i < 5000; i++) other.putEdge(edge("a", `node ${i % 50}`, i))
+  other.setDocumentEdges(
+    "d",
+    Array.from({ length: 2500 }, (_, i) => edge("d", `x ${i}`)),
+  )
+  expect(other.stats()).toMatchObject({ explicitEdgeCount: 50, derivedEdgeCount: 2500 })
+})
+
+test("what a loaded graph has no room for is refused before it is in the log, and the rest is taken", async () => {
+  const storage = new LastingStorage()
+  const prism = await Prism.openStorage(storage, runtime)
+  const schema = { backends: { graph: { edges: [{ edge_type: "cites", to_field: "cites" }] } } } as const
+  const collection = await prism.createCollection("c", schema)
+  await collection.graph.addEdges({ from: "a", to: "b", edge_type: "is" })
+  await collection.graph.stats()
+  const reserve = vi.spyOn(Graph.prototype, "reserve").mockImplementation(() => {
+    throw new PrismError("LIMIT_EXCEEDED", "used up")
+  })
+  try {
+    expect(await refusalCode(collection.graph.addEdges({ from: "b", to: "c", edge_type: "is" }))).toBe("LIMIT_EXCEEDED")
+    expect(await refusalCode(collection.graph.addNodes({ id: "n" }))).toBe("LIMIT_EXCEEDED")
+    expect(await refusalCode(collection.add({ id: "d", cites: ["a"] }))).toBe("LIMIT_EXCEEDED")
+    await collection.add({ id: "e" })
+  } finally {
+    reserve.mockRestore()
+  }
+  await collection.graph.addEdges({ from: "a", to: "e", edge_type: "is" })
+  await prism.close()
+  await using again = await Prism.openStorage(storage, runtime)
+  const stats = await (await again.collection("c")).graph.stats()
+  expect(stats).toMatchObject({ node_count: 3, edge_count: 2, document_edge_count: 0 })
 })
 
 test("sealing, opening, loading and merging without memory is an error, and leaves nothing behind", async () => {

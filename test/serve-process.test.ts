@@ -132,6 +132,18 @@ describe("a server process", () => {
     expect(await countOf(await next.url())).toBe(100)
   })
 
+  test("does not start where its audit log cannot be written", async () => {
+    await using folder = await temporaryFolder()
+    writeFileSync(join(folder.path, "file"), "")
+    writeFileSync(join(folder.path, "prism.toml"), '[server]\naudit_file = "file/audit.jsonl"\n')
+    await using server = new ServerProcess(["--port", "0"], { cwd: folder.path })
+    expect(await server.ended()).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("file/audit.jsonl") as string,
+    })
+    expect(readdirSync(folder.path).sort()).toEqual(["file", "prism.toml"])
+  })
+
   test("starts with a collection that cannot be opened, and says so", async () => {
     await using folder = await temporaryFolder()
     await using before = new ServerProcess(["--port", "0"], { cwd: folder.path })

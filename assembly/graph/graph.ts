@@ -11,7 +11,8 @@ import {
 } from "./rows";
 import {
   addEdge, beginStore, clearRecord, endEdge, findEdge, freeStore, fromOf, GraphStore, hasRecord, isLive, nextOf,
-  nodeEntry, OWNED_OFFSET, ownerOf, putRecord, recordAddress, recordLength, setNext, setWeight, STORE_BYTES, storeHeld,
+  nodeEntry, OWNED_OFFSET, ownerOf, putRecord, recordAddress, recordLength, reserveInStore,
+  setNext, setWeight, STORE_BYTES, storeHeld,
   toOf, TYPE_EDGES_OFFSET, TYPE_WANTED_OFFSET, typeEntry, typeOf, weightOf,
 } from "./store";
 
@@ -58,6 +59,11 @@ export function graphFree(graph: usize): void {
 export function graphBytes(graph: usize): f64 {
   const walk = at(graph).walk;
   return <f64>regionCapacity(graph) + <f64>storeHeld(storeOf(graph)) + (walk ? <f64>regionCapacity(walk) : 0);
+}
+
+/** Makes room for so many nodes, explicit and derived edges more; false when memory is used up. */
+export function graphReserve(graph: usize, nodes: u32, explicit: u32, derived: u32): bool {
+  return reserveInStore(storeOf(graph), nodes, explicit, derived);
 }
 
 // Nodes. Ids, and what else a call takes, stand in the input (text/scratch.ts).

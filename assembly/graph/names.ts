@@ -137,6 +137,14 @@ export function removeName(names: Names, ordinal: u32): void {
   names.count--;
 }
 
+/** Makes room for so many names more; false when memory is used up. */
+export function reserveNames(names: Names, more: u32): bool {
+  // Entries that are free are not counted: they may be few.
+  while (<u64>names.end + more > names.capacity) if (!growEntries(names)) return false;
+  while (<u64>names.count + more > <u64>(names.mask - (names.mask >> 2))) if (!growSlots(names)) return false;
+  return true;
+}
+
 function growEntries(names: Names): bool {
   const capacity = names.capacity ? names.capacity << 1 : CAPACITY_FIRST;
   if (capacity > CAPACITY_MAX) return false;

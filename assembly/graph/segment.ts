@@ -107,8 +107,8 @@ const SEGMENT_OUT_OF_MEMORY: usize = 0;
 const SEGMENT_DAMAGED: usize = 1; // regions are aligned: no segment has this address
 
 /** Opens a blob whose pages have all been checked: the segment, or why there is none. The blob stays the caller's, and
- *  longer than the segment. Whatever could lead a reader out of it, or round in it without end, is checked here; docOrds are
- *  below docCount. */
+ *  longer than the segment. Whatever could lead a reader out of it, or round in it without end, is checked here;
+ *  docOrds are below docCount. */
 export function graphSegmentOpen(blob: usize, docCount: u32): usize {
   const meta = section(blob, META);
   if (!meta || sectionLength(blob, META) != META_BYTES) return SEGMENT_DAMAGED;

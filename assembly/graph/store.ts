@@ -14,7 +14,7 @@
 //   28..32  u32  state   LIVE, DELETED or neither, and how many rows (rows.ts) have it: 0, 1 or 2
 import { regionAlloc, regionCapacity, regionFree, regionReserve } from "../region";
 import { heapFree, heapGive, heapHeld, heapTake, HEAP_BYTES } from "./heap";
-import { freeNames, isNamed, nameEntry, Names, namesHeld, NONE } from "./names";
+import { freeNames, isNamed, nameEntry, Names, namesHeld, NONE, reserveNames } from "./names";
 
 // The owner's part of a node's entry (names.ts). Rows are rows.ts's.
 const RECORD_OFFSET: usize = 12; // address, 0: none, DELETED_RECORD: a writer's node that was deleted
@@ -321,6 +321,13 @@ function removeSlot(graph: GraphStore, edge: u32): void {
   }
   store<u64>(slotAt(slots, hole), 0);
   graph.slotCount--;
+}
+
+/** Makes room in the tables for so many nodes, explicit and derived edges more; false when memory is used up. Names,
+ *  records and rows take theirs as they come. */
+export function reserveInStore(graph: GraphStore, nodes: u32, explicit: u32, derived: u32): bool {
+  while (<u64>graph.edgeEnd + explicit + derived > graph.edgeCapacity) if (!growEdges(graph)) return false;
+  return reserveExplicit(graph, explicit) && reserveNames(graph.nodes, nodes) && reserveNames(graph.types, explicit);
 }
 
 /** Makes room for so many explicit edges more; false when memory is used up. */

@@ -10,7 +10,7 @@ import { Authenticator, assertNoKeyInUrl, needsKey, showsKey } from "./authentic
 import { begun } from "./begun.ts"
 import { assertMay, assertMaySomewhere, type Caller, NOBODY } from "./caller.ts"
 import { checkBody, checkParameters } from "./check-request.ts"
-import { OPERATIONS, type Operation, type OperationId, type Permission } from "./contract.ts"
+import { OPERATIONS, type Operation, type OperationId } from "./contract.ts"
 import { assertFromHere } from "./guard.ts"
 import { handlers } from "./handlers/handlers.ts"
 import type { JobTools, Work } from "./job.ts"

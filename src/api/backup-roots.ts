@@ -82,6 +82,8 @@ function namesOf(path: string): string[] {
   // Relative to what? To the server's working directory, which the client does not know.
   if (!path.startsWith("/")) throw invalid("is not an absolute path", "a path on the server begins with /")
   if (path.includes("\0")) throw invalid("holds a NUL character", "no file has such a name")
+  // In UTF-8, as files have it, it would be another name.
+  if (/\p{Surrogate}/u.test(path)) throw invalid("is not Unicode", "half of a pair of surrogates stands alone in it")
   const names = path.split("/").filter((name) => name !== "" && name !== ".")
   if (names.some((name) => encodeUtf8(name).length > NAME_BYTES_MAX)) {
     throw invalid("has a name of more than 255 bytes in it", "no file has such a name")

@@ -66,6 +66,8 @@ export const serveCommand = command({
     const configs = await readConfigFiles({ files: runtime.files, env }, configPath)
     const config = readServerConfig({ host, port, backupRoots }, env, configs[0])
     const options = await serveOptions(context, config)
+    // Where it cannot be written, the first change would be the first to know.
+    if (config.auditFile !== undefined) await runtime.files.append(config.auditFile, new Uint8Array(0))
     const directory = (await findDataDirectory(runtime, context.globals.dataDir, configs)).path
     const storage = await runtime.openStorage(directory, { create: true, removeIfEmpty: true })
     await using prism = await Prism.openStorage(storage, runtime)
@@ -126,19 +128,20 @@ async function greet(context: Context, { url, port }: HttpServer, directory: str
 /** Opens every collection, one after another, beside the requests, each of which opens what it needs: damage is told at
  *  once, and the first search waits for nothing. One that cannot be opened keeps nobody from the others. */
 async function openCollections(context: Context, prism: Prism): Promise<void> {
-  try {
-    for (const name of await prism.collectionNames()) {
-      if (context.signal.aborted) return
-      try {
-        await prism.collection(name)
-      } catch (error) {
-        // It may have been deleted since the names were read, or all be closing.
-        if (!(error instanceof PrismError) || ["COLLECTION_NOT_FOUND", "CLOSED"].includes(error.code)) continue
-        context.warn(`Warning: collection "${name}" cannot be opened: ${printable(error.message)}`)
-      }
+  const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work()
+    } catch (error) {
+      // It may have been deleted since the names were read, or all be closing.
+      if (error instanceof PrismError && ["COLLECTION_NOT_FOUND", "CLOSED"].includes(error.code)) return undefined
+      const message = error instanceof Error ? error.message : String(error)
+      context.warn(`Warning: ${what}: ${printable(message)}`)
+      return undefined
     }
-  } catch {
-    // The names cannot be read: whoever asks for a collection is told.
+  }
+  for (const name of (await attempt("collections cannot be listed", () => prism.collectionNames())) ?? []) {
+    if (context.signal.aborted) return
+    await attempt(`collection "${name}" cannot be opened`, () => prism.collection(name))
   }
 }
 

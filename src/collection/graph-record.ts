@@ -126,10 +126,10 @@ export function edgeLine({ from, edgeType, to, weight }: Omit<CheckedEdge, "kind
  *  INVALID_DOCUMENT for what is no JSON. */
 export function parseGraphLine(text: string): CheckedNode | CheckedEdge | undefined {
   // A cheap look first: most lines are documents.
-  if (!/^\s*\{\s*"(?:node|edge)"\s*:\s*\{/.test(text)) return undefined
+  if (!/^\s*\{\s*(?:"(?:node|edge)"|"[^"]*\\u[^"]*")\s*:\s*\{/.test(text)) return undefined
   const { json, members } = compactMembers(text, { depthMax: RECORD_DEPTH_MAX + 1 })
   const [member, ...others] = members
-  if (!member || others.length > 0) return undefined
+  if (!member || others.length > 0 || !["node", "edge"].includes(member.key)) return undefined
   const inner = json.slice(member.valueStart, member.end)
   if (member.key === "edge") return checkEdge(parseJson(inner) as unknown as EdgeInput)
   const options = { depthMax: RECORD_DEPTH_MAX }

@@ -1,7 +1,7 @@
 import { isDiskFull, PrismError } from "../base/errors.ts"
 import { letOthersRun } from "../base/let-others-run.ts"
 import { settleAll } from "../base/settle.ts"
-import type { Graph } from "../engine/graph.ts"
+import type { Graph, GraphSize } from "../engine/graph.ts"
 import type { Manifest, SegmentEntry } from "../storage/manifest.ts"
 import { Compactor, type OptimizeOptions, type Take } from "./compactor.ts"
 import type { CollectionContext } from "./context.ts"
@@ -94,6 +94,10 @@ const FROZEN_MAX = 2
 /** No document is taken when the engine holds more. What lies between this and the 4 GiB of its memory is for searching:
  *  a document must never be in the log that the next open has no room to replay. */
 const ENGINE_BYTES_MAX = 3 * 1024 * 1024 * 1024
+
+/** What a byte of a segment's graph takes at most once it is loaded: an edge of 12 bytes is one of 32, with a place in two
+ *  rows and in a hash table, each of which doubles. */
+const GRAPH_LOAD_FACTOR = 12
 
 /** A log longer than this is folded at close: it would take the next open 50 ms (text at more than 20 MB/s). A shorter one
  *  is cheaper to replay than a tiny segment is to keep. */
@@ -376,8 +380,8 @@ export class CollectionWriter {
   async #commitFrame(items: readonly Item[]): Promise<void> {
     const { older } = this.#generations
     const operations = items.map(({ operation }) => operation)
+    let taken = await this.#withinGraph(items.filter(({ write }) => write.refusal === undefined))
     const prepared = prepareOperations(older, operations)
-    let taken = items.filter(({ write }) => write.refusal === undefined)
     if (this.#hasQuota) {
       await prepared
       taken = this.#withinQuota(taken)
@@ -477,6 +481,33 @@ export class CollectionWriter {
     })
   }
 
+  /** Leaves out, and refuses, what the graph has no room for: what is in the log it must be able to take. */
+  async #withinGraph(items: readonly Item[]): Promise<Item[]> {
+    const sizes = items.map(({ operation }) => graphSizeOf(operation))
+    const sum = (of: keyof GraphSize) => sizes.reduce((total, size) => total + size[of], 0)
+    const more = { nodes: sum("nodes"), explicit: sum("explicit"), derived: sum("derived") }
+    if (more.nodes === 0) return [...items]
+    try {
+      const graph = this.#generations.graph ?? (this.#mayGraphFail ? await this.#generations.loadGraph() : undefined)
+      graph?.reserve(more)
+      return [...items]
+    } catch (error) {
+      if (!(error instanceof PrismError && error.code === "LIMIT_EXCEEDED")) throw error
+      return items.filter(({ write }, place) => {
+        if (sizes[place]?.nodes) write.refusal ??= error
+        return write.refusal === undefined
+      })
+    }
+  }
+
+  /** Whether a graph that is not loaded might have no room in memory. */
+  get #mayGraphFail(): boolean {
+    const { sealed, frozen, active } = this.#generations
+    const files = sealed.reduce((sum, { files: { graph } }) => sum + (graph?.size ?? 0), 0)
+    const logs = [...frozen, active].reduce((sum, { storedBytes }) => sum + storedBytes, 0)
+    return this.#shape.engine.memoryInUse + (files + logs) * GRAPH_LOAD_FACTOR > ENGINE_BYTES_MAX
+  }
+
   #quotaExceeded(quota: string, operation: WriteOperation): PrismError {
     return new PrismError("QUOTA_EXCEEDED", `collection "${this.#name}" has its quota of ${quota}`, {
       place: placeOf(operation),
@@ -497,6 +528,15 @@ const inTurn: Take = (task) => task()
 
 function isDone(write: PendingWrite): boolean {
   return write.refusal !== undefined || write.done === write.operations.length
+}
+
+/** Nodes and edges that an operation adds to the graph at most. */
+function graphSizeOf(operation: WriteOperation): GraphSize {
+  const derived = operation.kind === "put" ? operation.document.edgeCount : 0
+  const explicit = operation.kind === "put edge" ? 1 : 0
+  // Beside the ends of edges the document that brings them.
+  const own = derived > 0 || operation.kind === "put node" ? 1 : 0
+  return { nodes: own + 2 * (explicit + derived), explicit, derived }
 }
 
 function kindOf({ kind }: WriteOperation): keyof Found {

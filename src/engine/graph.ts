@@ -46,6 +46,13 @@ export interface GraphPath {
   readonly weight: number
 }
 
+/** Counts of nodes and edges. */
+export interface GraphSize {
+  readonly nodes: number
+  readonly explicit: number
+  readonly derived: number
+}
+
 export interface GraphStats {
   /** Nodes with a record or an edge. */
   readonly nodeCount: number
@@ -91,6 +98,12 @@ export class Graph {
   /** Linear memory that the graph holds. */
   get memoryBytes(): number {
     return this.#engine.abi.graphBytes(this.pointer)
+  }
+
+  /** Makes room in the graph's tables, which grow by doubling, for so many more: what is put then takes no more than
+   *  its own bytes. */
+  reserve({ nodes, explicit, derived }: GraphSize): void {
+    if (!this.#engine.abi.graphReserve(this.pointer, nodes, explicit, derived)) allocated(0)
   }
 
   /** Gives a node its record, bytes of the caller's own, in the place of the one that it had. */

@@ -1,6 +1,7 @@
 // The HTTP interface where Deno has the network and the environment alone: a deployment on Deno Deploy, whose entry point holds
-// `export { default } from "prism/deploy"`, or `deno serve --allow-net --allow-env deploy.js`. Collections live in memory, as long as the process does: what is to
-// last leaves and comes back as an archive (`GET` and `PUT /_admin/collections/NAME/archive`). PRISM_API_KEYS must be set.
+// `export { default } from "prism/deploy"`, or `deno serve --allow-net --allow-env deploy.js`. Collections live in memory, as
+// long as the process does: what is to last leaves and comes back as an archive (`GET` and `PUT
+// /_admin/collections/NAME/archive`). PRISM_API_KEYS must be set; there is no prism.toml, so limits are the default ones.
 import { createApp } from "../api/app.ts"
 import { auditLines } from "../api/audit.ts"
 import { systemClock } from "../api/clock.ts"

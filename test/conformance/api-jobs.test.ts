@@ -278,7 +278,7 @@ describe("after a crash", () => {
     const ago = (days: number) => new Date(Date.now() - days * DAY_MS).toISOString()
     const foundAt = { fresh: ago(6), old: ago(8), unreadable: "yesterday" }
     for (const [name, found_at] of Object.entries(foundAt)) {
-      const record = { id: name, kind: "optimize", collection: "c", created_at: ago(99), temporaries: [], found_at }
+      const record = { ...about("optimize", "c"), id: name, created_at: ago(99), temporaries: [], found_at }
       await system.write(`${folder.path}/jobs/${name}.json`, JSON.stringify(record))
     }
     const jobs = await Jobs.open({ storage, concurrent: 1 })

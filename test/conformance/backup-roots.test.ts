@@ -106,6 +106,8 @@ describe("where a path leads", () => {
     ["C:\\backup\\x", "INVALID_REQUEST"],
     ["file:///tmp/x", "INVALID_REQUEST"],
     ["ROOT/a\0b", "INVALID_REQUEST"],
+    ["ROOT/\ud800", "INVALID_REQUEST"],
+    ["ROOT/\udc00\ud800/x", "INVALID_REQUEST"],
     ["ROOT/in\0/../../outside/x", "INVALID_REQUEST"],
     [`ROOT/${"n".repeat(256)}`, "INVALID_REQUEST"],
     [`ROOT/${"é".repeat(128)}`, "INVALID_REQUEST"],

@@ -5,7 +5,7 @@ import { diffArchives } from "../../src/collection/archive/diff.ts"
 import type { ExportOptions } from "../../src/collection/archive/options.ts"
 import { viewArchive } from "../../src/collection/archive/view-archive.ts"
 import type { Collection } from "../../src/collection/collection.ts"
-import { nodeLine } from "../../src/collection/graph-record.ts"
+import { nodeLine, parseGraphLine } from "../../src/collection/graph-record.ts"
 import { Prism } from "../../src/collection/prism.ts"
 import { Engine } from "../../src/engine/engine.ts"
 import { GraphSegmentWriter } from "../../src/engine/graph-segment.ts"
@@ -145,6 +145,16 @@ describe.each(formats)("%s", (name) => {
       await part.verify()
     }
   })
+})
+
+test("a line is a node or an edge however its key is spelled, and a document otherwise", () => {
+  const record = { kind: "put node", id: "x", recordJson: "{}" }
+  expect(parseGraphLine('{"node":{"id":"x"}}')).toEqual(record)
+  expect(parseGraphLine(' { "n\\u006fde" : { "id" : "x" } } ')).toEqual(record)
+  expect(parseGraphLine('{"\\u0065dge":{"from":"a","to":"b","edge_type":"t"}}')).toMatchObject({ kind: "put edge" })
+  for (const text of ['{"node":{"id":"x"},"id":"y"}', '{"n\\u0064ode":{"id":"x"}}', '{"\\u0069d":{}}', '{"node":1}']) {
+    expect(parseGraphLine(text), text).toBeUndefined()
+  }
 })
 
 describe("a portable archive", () => {

@@ -108,7 +108,8 @@ function encrypted(
 /** Folder, in a staged collection's, where files lie under the names that the archive gives them. */
 const INCOMING = "incoming"
 
-/** Brings the segments of a snapshot into a staged collection, as they are. Everything is verified when this resolves. */
+/** Brings the segments of a snapshot into a staged collection, as they are. When this resolves, every file
+ *  has the hash that the archive says, and a header that fits; what graph files say is looked at when they are read. */
 export async function restoreSnapshot(
   archive: OpenArchive,
   options: RestoreOptions,
@@ -213,7 +214,8 @@ async function syncAndClose(file: WritableFile): Promise<void> {
   await open.sync()
 }
 
-/** Reads a whole snapshot without restoring it: every frame, entry and hash. Throws as a restore would. */
+/** Reads a whole snapshot without restoring it: every frame, entry and hash. Throws as a restore would, which
+ *  opens the files as well. */
 export async function verifySnapshot(
   archive: OpenArchive,
   { signal, onProgress }: VerifyOptions,
