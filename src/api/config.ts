@@ -66,7 +66,7 @@ const DEFAULT_LIMITS: Limits = {
   idleBodySecs: 60,
   concurrentRequests: 256,
   requestsPerSecond: 0,
-  concurrentJobs: 2,
+  concurrentJobs: 4,
 }
 
 /** Of a server that nobody has set up: it listens to this machine alone. */
