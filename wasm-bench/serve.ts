@@ -7,7 +7,7 @@
 // turns, in rounds. What the server finds is compared with the library's own answers before it is measured. How much
 // others wait is seen from outside: a request of /health every 10 ms, which does nothing but wait for its turn.
 import { spawn } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { Agent, createServer, request } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join, resolve } from "node:path"
@@ -56,7 +56,14 @@ interface Measured {
   readonly cpuPerThousand: number
 }
 
-/** Fills a data folder, in a process of its own: its memory is none of the server's. Prints queries and what they find. */
+/** What is asked, and the ids that the library finds for the first of each kind. */
+interface Filled {
+  readonly asked: { query: string; vector: number[] }[]
+  readonly found: string[][]
+  readonly documents: number
+}
+
+/** Fills a data folder, in a process of its own: its memory is none of the server's. Writes down what is to be asked. */
 async function fill(folder: string): Promise<void> {
   const vectors = readFloat16(VECTORS)
   const prism = await Prism.open(folder)
@@ -96,7 +103,8 @@ async function fill(folder: string): Promise<void> {
     }
   }
   await prism.close()
-  answer({ asked, found, documents: place })
+  writeFileSync(`${folder}.json`, JSON.stringify({ asked, found, documents: place } satisfies Filled))
+  answer({})
 }
 
 function requestOf(kind: Kind, { query, vector }: { query: string; vector: number[] }): object {
@@ -263,11 +271,8 @@ async function main(seconds: number, rounds: number, parent: string): Promise<vo
   const data = join(folder, "data")
   try {
     const self = fileURLToPath(import.meta.url)
-    const { asked, found, documents } = await runStage<{
-      asked: { query: string; vector: number[] }[]
-      found: string[][]
-      documents: number
-    }>(process.execPath, [self, "fill", data])
+    await runStage(process.execPath, [self, "fill", data])
+    const { asked, found, documents } = JSON.parse(readFileSync(`${data}.json`, "utf8")) as Filled
     const bodies = Object.fromEntries(
       KINDS.map((kind) => [kind, asked.map((query) => JSON.stringify(requestOf(kind, query)))]),
     ) as Record<Kind, string[]>
