@@ -54,7 +54,7 @@ export class Authenticator {
 
 export function needsKey(): PrismError {
   return new PrismError("UNAUTHORIZED", "this needs an API key", {
-    hint: "send it as Authorization: Bearer KEY, or as X-API-Key: KEY",
+    hint: "send it as Authorization: Bearer KEY; the command line takes it from --api-key-file or PRISM_API_KEY",
   })
 }
 
@@ -90,7 +90,7 @@ export function assertNoKeyInUrl(url: URL): void {
     "INVALID_REQUEST",
     "the URL holds a key: it may have been logged on its way, so change that key",
     {
-      hint: "send a key as Authorization: Bearer KEY, or as X-API-Key: KEY",
+      hint: "an API key goes into the header Authorization: Bearer KEY, the key of an archive into the body",
     },
   )
 }

@@ -4,7 +4,7 @@ import { PrismError, type Problem } from "../base/errors.ts"
 import { parseJson } from "../base/json.ts"
 import { chunksOf, readText } from "../base/streams.ts"
 import { collectionName, type Operation } from "./contract.ts"
-import { shapeProblems } from "./shape-problems.ts"
+import { PLAIN_WORDS, shapeProblems } from "./shape-problems.ts"
 
 /** Path and query. @throws PrismError INVALID_NAME, INVALID_REQUEST */
 export function checkParameters(
@@ -51,7 +51,7 @@ async function textOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 function checked(shape: z.ZodType, value: unknown, code: "INVALID_REQUEST" | "INVALID_BODY", what: string): unknown {
-  const { success, data, error } = shape.safeParse(value)
+  const { success, data, error } = shape.safeParse(value, PLAIN_WORDS)
   if (success) return data
   const problems = shapeProblems(error, shape).map(
     ({ path, message }): Problem => ({ place: path === "" ? what : path, code, message }),

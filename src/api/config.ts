@@ -4,7 +4,7 @@ import { PrismError, type Problem } from "../base/errors.ts"
 import { ANYBODY, LOCK_READER, NOBODY } from "./caller.ts"
 import { type ConfigFile, type ConfigSources, pathFrom } from "./config-file.ts"
 import { isLoopback } from "./loopback.ts"
-import { shapeProblems } from "./shape-problems.ts"
+import { PLAIN_WORDS, shapeProblems } from "./shape-problems.ts"
 
 export interface ServerConfig {
   /** A name or an address, IPv6 without brackets. */
@@ -102,7 +102,7 @@ export const API_KEYS_SHAPE = z
           error: "is what logs call somebody without such a key",
         }),
       hash: z.string().regex(/^[0-9a-f]{64}$/, {
-        error: "is the SHA-256 of a key in 64 lowercase hex characters: prism api-key generate prints both",
+        error: "must be the SHA-256 of a key in 64 lowercase hex characters: prism api-key generate prints both",
       }),
       roles: z
         .array(
@@ -205,7 +205,7 @@ export function readServerConfig(
 }
 
 function checkedFile({ path, values }: ConfigFile): z.output<typeof CONFIG_FILE_SHAPE> {
-  const { success, data, error } = CONFIG_FILE_SHAPE.safeParse(values)
+  const { success, data, error } = CONFIG_FILE_SHAPE.safeParse(values, PLAIN_WORDS)
   if (success) return data
   const problems = shapeProblems(error, CONFIG_FILE_SHAPE).map(
     (problem): Problem => ({
@@ -236,7 +236,7 @@ function variable<T extends z.ZodType>(
 
 function checked<T extends z.ZodType>(name: string, shape: T, value: unknown): z.output<T> | undefined {
   if (value === undefined) return undefined
-  const { success, data, error } = shape.safeParse(value)
+  const { success, data, error } = shape.safeParse(value, PLAIN_WORDS)
   if (success) return data
   const [first] = shapeProblems(error, shape)
   const where = first?.path ? ` ${first.path}:` : ""

@@ -1,5 +1,6 @@
 import { generateApiKey, hashApiKey } from "../api/api-key.ts"
 import { API_KEYS_SHAPE, type ApiKey, type Role } from "../api/config.ts"
+import { PLAIN_WORDS } from "../api/shape-problems.ts"
 import { command, group } from "./command.ts"
 import { usageError } from "./parse.ts"
 
@@ -34,7 +35,7 @@ const generate = command({
       hash: hashApiKey(key, context.runtime.createSha256),
       roles: role.map(parseRole),
     }
-    const problem = API_KEYS_SHAPE.safeParse([entry]).error?.issues[0]
+    const problem = API_KEYS_SHAPE.safeParse([entry], PLAIN_WORDS).error?.issues[0]
     if (problem) throw usageError(`--${problem.path[1] === "name" ? "name" : "role"}: ${problem.message}`, ROLE_HINT)
     if (context.json) await context.printJson({ key, entry })
     else await context.print(`${key}\n\n# for prism.toml; the key itself is stored nowhere\n${tomlOf(entry)}`)

@@ -20,6 +20,7 @@ import { findDataDirectory } from "./data-directory.ts"
 import { printable } from "./format.ts"
 import { listen } from "./listen.ts"
 import { usageError } from "./parse.ts"
+import { holdingServer } from "./server.ts"
 
 const PEM_BYTES_MAX = 1024 * 1024
 
@@ -70,7 +71,10 @@ export const serveCommand = command({
     if (config.auditFile !== undefined) await runtime.files.append(config.auditFile, new Uint8Array(0))
     const directory = (await findDataDirectory(runtime, context.globals.dataDir, configs)).path
     const storage = await runtime.openStorage(directory, { create: true, removeIfEmpty: true })
-    await using prism = await Prism.openStorage(storage, runtime)
+    await using prism = await Prism.openStorage(storage, runtime).catch(async (error: unknown) => {
+      throw await servedAlready(context, directory, error)
+    })
+    await warnOfMissingRoots(context, config)
     const { files } = runtime
     const jobs = await Jobs.open({ storage, files, concurrent: config.limits.concurrentJobs })
     const began = context.now()
@@ -105,6 +109,26 @@ export const serveCommand = command({
     return 0
   },
 })
+
+/** A folder that another server holds is no reason to stop that one. */
+async function servedAlready(context: Context, directory: string, error: unknown): Promise<unknown> {
+  if (!(error instanceof PrismError) || error.code !== "LOCKED") return error
+  const holder = await holdingServer(context, directory)
+  if (!holder) return error
+  return new PrismError("LOCKED", `${printable(directory)} is served already, at ${holder.url}`, {
+    place: directory,
+    hint: "commands of this machine go through that server; stop it to start another one",
+    cause: error,
+  })
+}
+
+/** One that is made or mounted later counts from then on; a name that was mistyped never does. */
+async function warnOfMissingRoots(context: Context, { backupRoots = [] }: ServerConfig): Promise<void> {
+  for (const root of backupRoots) {
+    if (await context.runtime.files.isDirectory(root)) continue
+    context.warn(`Warning: there is no folder ${printable(root)}: until there is, no request may name a file in it`)
+  }
+}
 
 async function serveOptions(
   { runtime: { files } }: Context,
