@@ -7,7 +7,7 @@ import { createSha256 } from "../../src/runtime-deno/sha256.ts"
 const API_KEY = generateApiKey()
 const roles = [{ permissions: ["read", "write", "delete", "admin"], collections: "*" }]
 const apiKeys = [{ name: "all", hash: hashApiKey(API_KEY, createSha256), roles }]
-process.env["PRISM_API_KEYS"] = JSON.stringify(process.argv[2] === "keyless" ? [] : apiKeys)
+if (process.argv[2] !== "keyless") process.env["PRISM_API_KEYS"] = JSON.stringify(apiKeys)
 process.env["PRISM_LOG"] = "off"
 
 // Only now: it reads the environment when it is loaded.
