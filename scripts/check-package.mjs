@@ -214,7 +214,9 @@ try {
     const waiting = [join(ROOT, "dist/client/index.js")]
     for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
       seen.add(path)
-      for (const [, imported = ""] of readFileSync(path, "utf8").matchAll(/^(?:im|ex)port [^"\n]*"([^"]+)"/gm)) {
+      for (const [, imported = ""] of readFileSync(path, "utf8").matchAll(
+        /^(?:import|export) (?:[^"\n]* from )?"([^"]+)"/gm,
+      )) {
         if (!imported.startsWith(".")) throw new Error(`${path} imports ${imported}`)
         const target = join(dirname(path), imported)
         if (!seen.has(target)) waiting.push(target)
