@@ -267,7 +267,7 @@ async function healthWaits(target: Target, work: Promise<unknown>): Promise<numb
 }
 
 async function main(seconds: number, rounds: number, parent: string): Promise<void> {
-  const folder = mkdtempSync(join(parent, "prism-serve-"))
+  const folder = mkdtempSync(join(resolve(parent), "prism-serve-"))
   const data = join(folder, "data")
   try {
     const self = fileURLToPath(import.meta.url)
