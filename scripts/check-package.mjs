@@ -102,6 +102,28 @@ const { state } = Deno.permissions.querySync({ name: "read" })
 console.log((state === "granted" ? "granted" : "denied") + ", " + results.length + " of " + total)
 `
 
+/**
+ * The files of the build that come with one of them at once, and what they import that is none of them.
+ * @param {string} first
+ */
+function loadedWith(first) {
+  /** @type {Set<string>} */
+  const files = new Set()
+  /** @type {Set<string>} */
+  const packages = new Set()
+  const waiting = [join(ROOT, first)]
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+    files.add(path)
+    const imports = readFileSync(path, "utf8").matchAll(/^(?:import|export) (?:[^"\n]* from )?"([^"]+)"/gm)
+    for (const [, imported = ""] of imports) {
+      const target = join(dirname(path), imported)
+      if (!imported.startsWith(".")) packages.add(imported)
+      else if (!files.has(target)) waiting.push(target)
+    }
+  }
+  return { files: [...files], packages: [...packages] }
+}
+
 const folder = mkdtempSync(join(tmpdir(), "prism-package-"))
 try {
   const [{ filename, files }] = JSON.parse(
@@ -210,20 +232,15 @@ try {
     })
   }
   check("the client is small: it needs no package, and nothing of a platform", () => {
-    const seen = new Set()
-    const waiting = [join(ROOT, "dist/client/index.js")]
-    for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
-      seen.add(path)
-      for (const [, imported = ""] of readFileSync(path, "utf8").matchAll(
-        /^(?:import|export) (?:[^"\n]* from )?"([^"]+)"/gm,
-      )) {
-        if (!imported.startsWith(".")) throw new Error(`${path} imports ${imported}`)
-        const target = join(dirname(path), imported)
-        if (!seen.has(target)) waiting.push(target)
-      }
-    }
-    const bytes = [...seen].reduce((sum, path) => sum + statSync(path).size, 0)
-    if (bytes > CLIENT_BYTES_MAX) throw new Error(`its ${seen.size} files have ${bytes} bytes`)
+    const { files, packages } = loadedWith("dist/client/index.js")
+    if (packages.length > 0) throw new Error(`it imports ${packages.join(", ")}`)
+    const bytes = files.reduce((sum, path) => sum + statSync(path).size, 0)
+    if (bytes > CLIENT_BYTES_MAX) throw new Error(`its ${files.length} files have ${bytes} bytes`)
+  })
+  check("a command that does not serve loads nothing of the server", () => {
+    const { packages } = loadedWith("dist/runtime-node/bin.js")
+    const needless = packages.filter((name) => /^(zod|hono|@hono\/)/.test(name))
+    if (needless.length > 0) throw new Error(`it imports ${needless.join(", ")}`)
   })
   check("the types compile for a strict user", () => {
     const program = `import { Prism, PrismError, type SearchResponse } from "prism"

@@ -160,13 +160,15 @@ const ARCHIVE_KEY_HEADERS = z.object({
   "prism-passphrase": z.string().optional().describe("Passphrase of an encrypted archive, in base64 of its UTF-8"),
 })
 
-/** What the head of an answer tells of the archive in its body: bytes (of a portable one exactly, of others at the least), and
- *  what its own header says. */
-export const ARCHIVE_HEADERS = {
-  bytes: "prism-archive-bytes",
-  documentCount: "prism-archive-documents",
-  checksum: "prism-archive-checksum",
-} as const
+/** What an import answers. */
+const imported = z.object({
+  success: z.literal(true),
+  collection: z.string(),
+  documents_imported: count,
+  files_extracted: count,
+  bytes_extracted: count,
+  warnings: z.array(z.string()),
+})
 
 export const OPERATIONS = {
   // Server
@@ -700,14 +702,7 @@ export const OPERATIONS = {
     }),
     example: { input_path: "/backup/products.prism.jsonl", target_collection: "products" },
     status: 200,
-    answer: z.object({
-      success: z.literal(true),
-      collection: z.string(),
-      documents_imported: count,
-      files_extracted: count,
-      bytes_extracted: count,
-      warnings: z.array(z.string()),
-    }),
+    answer: imported,
     long: true,
   },
   generateKey: {
@@ -771,14 +766,7 @@ export const OPERATIONS = {
       key: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
     },
     status: 200,
-    answer: z.object({
-      success: z.literal(true),
-      collection: z.string(),
-      documents_imported: count,
-      files_extracted: count,
-      bytes_extracted: count,
-      warnings: z.array(z.string()),
-    }),
+    answer: imported,
     long: true,
   },
   detach: {

@@ -1,6 +1,5 @@
 import { generateApiKey, hashApiKey } from "../api/api-key.ts"
-import { API_KEYS_SHAPE, type ApiKey, type Role } from "../api/config.ts"
-import { PLAIN_WORDS } from "../api/shape-problems.ts"
+import type { ApiKey, Role } from "../api/config.ts"
 import { command, group } from "./command.ts"
 import { usageError } from "./parse.ts"
 
@@ -35,6 +34,9 @@ const generate = command({
       hash: hashApiKey(key, context.runtime.createSha256),
       roles: role.map(parseRole),
     }
+    // Only now, as serve does: the shapes of the configuration take their time to load.
+    const { API_KEYS_SHAPE } = await import("../api/config.ts")
+    const { PLAIN_WORDS } = await import("../api/shape-problems.ts")
     const problem = API_KEYS_SHAPE.safeParse([entry], PLAIN_WORDS).error?.issues[0]
     if (problem) throw usageError(`--${problem.path[1] === "name" ? "name" : "role"}: ${problem.message}`, ROLE_HINT)
     if (context.json) await context.printJson({ key, entry })

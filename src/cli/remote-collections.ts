@@ -1,4 +1,4 @@
-import { ARCHIVE_HEADERS } from "../api/contract.ts"
+import { ARCHIVE_HEADERS } from "../api/archive-headers.ts"
 import { encodeUtf8, toBase64, toHex } from "../base/bytes.ts"
 import { type ErrorCode, PrismError, type Problem } from "../base/errors.ts"
 import { chunksOf, sequential, streamOf } from "../base/streams.ts"

@@ -1,7 +1,6 @@
 import type { Runtime } from "../runtime.ts"
 import { files } from "./files.ts"
 import { createGcm } from "./gcm.ts"
-import { serve } from "./serve.ts"
 import { createSha256 } from "./sha256.ts"
 import { startWorker } from "./start-worker.ts"
 import { openStorage, readAnnouncement } from "./storage.ts"
@@ -17,7 +16,8 @@ export const runtime: Runtime = {
   createGcm,
   zstd,
   startWorker,
-  serve,
+  // Only when it is asked for: Hono's adapter takes longer to load than most commands run.
+  serve: async (handler, options) => await (await import("./serve.ts")).serve(handler, options),
   files,
   terminal,
 }

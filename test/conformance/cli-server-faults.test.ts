@@ -1,8 +1,8 @@
 // Command lines with a server that is not there, says no, or dies in the middle; and with one that has much to send.
 import { describe, expect, test } from "vitest"
 import { hashApiKey } from "../../src/api/api-key.ts"
+import { ARCHIVE_HEADERS } from "../../src/api/archive-headers.ts"
 import { DEFAULT_CONFIG, type Role } from "../../src/api/config.ts"
-import { ARCHIVE_HEADERS } from "../../src/api/contract.ts"
 import { chunksOf, streamOf } from "../../src/base/streams.ts"
 import { expectFailure, expectOk } from "../support/command-line.ts"
 import { FakeRuntime } from "../support/fake-runtime.ts"
