@@ -3,13 +3,12 @@ import { docSetHas, docSetLength } from "../doc-set";
 import { addDerived, dropOwned, putExplicit, releaseNode, releaseType, removeExplicit, storeOf } from "./graph";
 import { isNamed, NONE } from "./names";
 import {
-  DOCUMENT_END_OFFSET, DOCUMENT_ID_OFFSET, DOCUMENT_ORD_OFFSET, documentAt, GraphSegment, nodeWord, pieceBegin,
-  pieceEnd,
+  DOCUMENT_END_OFFSET, DOCUMENT_ID_OFFSET, DOCUMENT_ORD_OFFSET, documentAt, GraphSegment,
 } from "./segment";
-import { clearRecord, GraphStore, putRecord, reserveExplicit } from "./store";
+import { clearRecord, GraphStore } from "./store";
 import {
   edgeFrom, edgeIsDeleted, edgeTo, edgeType, edgeWeight, metNode, metType, nodeOfId, passEdges, readEdge, transferBegin,
-  transferEnd,
+  transferEnd, transferExplicit, transferNodes,
 } from "./transfer";
 
 /** Whether a document is in `live`, a DocSet; every one is where that is 0. */
@@ -23,7 +22,8 @@ export function graphAddSegment(graph: usize, segment: usize, live: usize): bool
   const all = storeOf(graph);
   const from = changetype<GraphSegment>(segment);
   if (!transferBegin(from)) return false;
-  const isIn = addNodes(all, from) && addExplicit(all, from) && addDocuments(all, from, live);
+  const isIn = transferNodes(all, from, removeRecord) && transferExplicit(all, from, takeEdge) &&
+    addDocuments(all, from, live);
   // A name is released only now: in between, its ordinal could have become another's.
   for (let id: u32 = 0; id < from.idCount; id++) {
     const node = metNode(id);
@@ -37,29 +37,13 @@ export function graphAddSegment(graph: usize, segment: usize, live: usize): bool
   return isIn;
 }
 
-function addNodes(graph: GraphStore, segment: GraphSegment): bool {
-  for (let i: u32 = 0; i < segment.nodeCount; i++) {
-    const word = nodeWord(segment, i);
-    const node = nodeOfId(graph, segment, word >> 1);
-    if (node == NONE) return false;
-    if (word & 1) {
-      clearRecord(graph, node);
-      continue;
-    }
-    const begin = pieceBegin(segment.recordEnds, i);
-    if (!putRecord(graph, node, segment.records + begin, pieceEnd(segment.recordEnds, i) - begin)) return false;
-  }
-  return true;
+function removeRecord(graph: GraphStore, node: u32): void {
+  clearRecord(graph, node);
 }
 
-function addExplicit(graph: GraphStore, segment: GraphSegment): bool {
-  // Once, not again and again by doubling. To a graph that has edges, many of these may be no new ones.
-  if (!graph.explicitCount && !reserveExplicit(graph, segment.edgeCount)) return false;
-  for (let i: u32 = 0; i < segment.edgeCount; i++) {
-    if (!readEdge(graph, segment, segment.edges, i)) return false;
-    if (edgeIsDeleted) removeExplicit(graph, edgeFrom, edgeType, edgeTo);
-    else if (!putExplicit(graph, edgeFrom, edgeType, edgeTo, edgeWeight)) return false;
-  }
+function takeEdge(graph: GraphStore): bool {
+  if (!edgeIsDeleted) return putExplicit(graph, edgeFrom, edgeType, edgeTo, edgeWeight);
+  removeExplicit(graph, edgeFrom, edgeType, edgeTo);
   return true;
 }
 

@@ -4,9 +4,9 @@ import { regionFree, regionReserve } from "../region";
 import { internName, NONE } from "./names";
 import {
   EDGE_DELETED, EDGE_FROM_OFFSET, EDGE_TO_OFFSET, EDGE_TYPE_OFFSET, EDGE_TYPE_SHIFT, EDGE_WEIGHTED, edgeAt,
-  GraphSegment, pieceBegin, pieceEnd, weightAt,
+  GraphSegment, nodeWord, pieceBegin, pieceEnd, weightAt,
 } from "./segment";
-import { GraphStore } from "./store";
+import { GraphStore, putRecord, reserveExplicit } from "./store";
 
 let ids: usize = 0; // u32[ids]: ordinal of a node, NONE where it was not met yet
 let types: usize = 0; // u32[types]
@@ -55,6 +55,36 @@ function typeOfName(graph: GraphStore, segment: GraphSegment, name: u32): u32 {
   const type = internName(graph.types, segment.types + begin, pieceEnd(segment.typeEnds, name) - begin);
   store<u32>(types + (<usize>name << 2), type);
   return type;
+}
+
+/** Brings the segment's records of nodes in; `remove` takes the one of a node that the segment deletes. False when memory
+ *  is used up. */
+export function transferNodes(
+  graph: GraphStore, segment: GraphSegment, remove: (graph: GraphStore, node: u32) => void,
+): bool {
+  for (let i: u32 = 0; i < segment.nodeCount; i++) {
+    const word = nodeWord(segment, i);
+    const node = nodeOfId(graph, segment, word >> 1);
+    if (node == NONE) return false;
+    if (word & 1) {
+      remove(graph, node);
+      continue;
+    }
+    const begin = pieceBegin(segment.recordEnds, i);
+    if (!putRecord(graph, node, segment.records + begin, pieceEnd(segment.recordEnds, i) - begin)) return false;
+  }
+  return true;
+}
+
+/** Reads the segment's explicit edges one after the other; `take` brings in, or deletes, the one that was read last.
+ *  False when memory is used up. */
+export function transferExplicit(graph: GraphStore, segment: GraphSegment, take: (graph: GraphStore) => bool): bool {
+  // Once, not again and again by doubling. To a graph that has edges, many of these may be no new ones.
+  if (!graph.explicitCount && !reserveExplicit(graph, segment.edgeCount)) return false;
+  for (let i: u32 = 0; i < segment.edgeCount; i++) {
+    if (!readEdge(graph, segment, segment.edges, i) || !take(graph)) return false;
+  }
+  return true;
 }
 
 /** Reads edge number `i` of EDGES or DERIVED; false when memory is used up. All are read once, in their order, or passed

@@ -20,16 +20,17 @@ import {
   EDGE_BYTES, EDGE_FROM_OFFSET, EDGE_TO_OFFSET, EDGE_TYPE_OFFSET, EDGE_TYPE_SHIFT, EDGE_WEIGHTED, EDGES,
   GraphSegment, ID_ENDS, IDS, META, META_BYTES, META_DELETED_EDGES_OFFSET, META_DELETED_NODES_OFFSET,
   META_DERIVED_COUNT_OFFSET, META_DOCUMENT_COUNT_OFFSET, META_EDGE_COUNT_OFFSET, META_ID_COUNT_OFFSET,
-  META_NODE_COUNT_OFFSET, META_TYPE_COUNT_OFFSET, META_WEIGHT_COUNT_OFFSET, NODES, nodeWord, pieceBegin, pieceEnd,
+  META_NODE_COUNT_OFFSET, META_TYPE_COUNT_OFFSET, META_WEIGHT_COUNT_OFFSET, NODES,
   RECORD_ENDS, RECORDS, SECTION_COUNT, SEGMENT_MAGIC, SEGMENT_VERSION, TYPE_ENDS, TYPES, WEIGHTS,
 } from "./segment";
 import {
   addEdge, beginStore, findEdge, freeStore, fromOf, GraphStore, hasRecord, isEdgeDeleted, isNodeDeleted,
-  markEdgeDeleted, markEdgeLive, markNodeDeleted, putRecord, recordAddress, recordLength, reserveExplicit, setWeight,
+  markEdgeDeleted, markEdgeLive, markNodeDeleted, putRecord, recordAddress, recordLength, setWeight,
   STORE_BYTES, storeHeld, toOf, typeOf, weightOf,
 } from "./store";
 import {
   edgeFrom, edgeIsDeleted, edgeTo, edgeType, edgeWeight, nodeOfId, passEdges, readEdge, transferBegin, transferEnd,
+  transferExplicit, transferNodes,
 } from "./transfer";
 
 const DERIVED_BYTES: usize = 24;
@@ -192,34 +193,14 @@ export function graphWriterAddSegment(writer: usize, segment: usize, live: usize
   const all = at(writer);
   const from = changetype<GraphSegment>(segment);
   if (!transferBegin(from)) return false;
-  const isIn = addNodes(all.graph, from) && addExplicit(all.graph, from) && addDocuments(all, from, live, base);
+  const isIn = transferNodes(all.graph, from, markNodeDeleted) && transferExplicit(all.graph, from, takeEdge) &&
+    addDocuments(all, from, live, base);
   transferEnd();
   return isIn;
 }
 
-function addNodes(graph: GraphStore, segment: GraphSegment): bool {
-  for (let i: u32 = 0; i < segment.nodeCount; i++) {
-    const word = nodeWord(segment, i);
-    const node = nodeOfId(graph, segment, word >> 1);
-    if (node == NONE) return false;
-    if (word & 1) {
-      markNodeDeleted(graph, node);
-      continue;
-    }
-    const begin = pieceBegin(segment.recordEnds, i);
-    if (!putRecord(graph, node, segment.records + begin, pieceEnd(segment.recordEnds, i) - begin)) return false;
-  }
-  return true;
-}
-
-function addExplicit(graph: GraphStore, segment: GraphSegment): bool {
-  // Once, not again and again by doubling. To a graph that has edges, many of these may be no new ones.
-  if (!graph.explicitCount && !reserveExplicit(graph, segment.edgeCount)) return false;
-  for (let i: u32 = 0; i < segment.edgeCount; i++) {
-    if (!readEdge(graph, segment, segment.edges, i)) return false;
-    if (!setEdge(graph, edgeFrom, edgeType, edgeTo, edgeWeight, edgeIsDeleted)) return false;
-  }
-  return true;
+function takeEdge(graph: GraphStore): bool {
+  return setEdge(graph, edgeFrom, edgeType, edgeTo, edgeWeight, edgeIsDeleted);
 }
 
 function addDocuments(all: GraphWriter, segment: GraphSegment, live: usize, base: u32): bool {
