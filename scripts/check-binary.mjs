@@ -5,6 +5,7 @@ import { execFileSync, spawn, spawnSync } from "node:child_process"
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
+import { check, finishChecks } from "./checks.mjs"
 import { ROOT } from "./runtimes.mjs"
 
 /** Answers of one program, by the command line that was asked. @typedef {Map<string, string>} Answers */
@@ -14,26 +15,6 @@ const NAME = process.platform === "win32" ? "prism.exe" : "prism"
 /** Few enough to stand in a log still when the import is done: `index optimize` builds from it. */
 const DOCUMENTS = 2000
 const DIMENSION = 48
-
-let passed = 0
-let failed = 0
-
-/**
- * @param {string} name
- * @param {() => void | Promise<void>} work throws where the promise is not kept
- */
-async function check(name, work) {
-  try {
-    await work()
-    passed++
-    process.stdout.write(`ok    ${name}\n`)
-  } catch (error) {
-    failed++
-    process.stdout.write(
-      `FAIL  ${name}\n${String(error instanceof Error ? error.message : error).replace(/^/gm, "      ")}\n`,
-    )
-  }
-}
 
 /** @param {string | number | null | undefined} found @param {string | number | undefined} wanted */
 function same(found, wanted) {
@@ -244,5 +225,4 @@ try {
 } finally {
   rmSync(root, { recursive: true, force: true })
 }
-process.stdout.write(`${passed} passed, ${failed} failed\n`)
-if (failed > 0) process.exitCode = 1
+finishChecks()

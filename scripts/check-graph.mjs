@@ -6,6 +6,7 @@ import { spawn, spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
+import { check, finishChecks } from "./checks.mjs"
 
 const [program = process.execPath, ...first] = (
   process.argv.length > 2 ? process.argv.slice(2) : [process.execPath, "dist/runtime-node/bin.js"]
@@ -128,22 +129,7 @@ async function portrait(name) {
   })
 }
 
-let passed = 0
-let failed = 0
 let wanted = ""
-/** @param {string} name @param {() => Promise<void> | void} work */
-async function check(name, work) {
-  try {
-    await work()
-    passed++
-    process.stdout.write(`ok   ${name}\n`)
-  } catch (error) {
-    failed++
-    process.stdout.write(
-      `FAIL ${name}\n     ${String(error instanceof Error ? error.message : error).replaceAll("\n", "\n     ")}\n`,
-    )
-  }
-}
 /** @param {string} name */
 async function isSame(name) {
   const found = await portrait(name)
@@ -153,12 +139,14 @@ async function isSame(name) {
 const lines = (file) => readFileSync(join(folder, file), "utf8").split("\n").slice(1).join("\n")
 
 try {
-  await start()
-  await ask("PUT", "/collections/wheel", schema)
-  await ask("POST", "/collections/wheel/documents", documents)
-  await ask("POST", "/collections/wheel/graph/nodes", { nodes })
-  await ask("POST", "/collections/wheel/graph/edges", { edges })
-  wanted = await portrait("wheel")
+  await check("a server starts, and takes what is put in", async () => {
+    await start()
+    await ask("PUT", "/collections/wheel", schema)
+    await ask("POST", "/collections/wheel/documents", documents)
+    await ask("POST", "/collections/wheel/graph/nodes", { nodes })
+    await ask("POST", "/collections/wheel/graph/edges", { edges })
+    wanted = await portrait("wheel")
+  })
 
   await check("what was put in is there", async () => {
     const { counts, circle, cheap, nowhere, found } = JSON.parse(wanted)
@@ -277,13 +265,9 @@ try {
     if (answer.status !== 201 || added !== 1 || failed !== 1 || !/negative/.test(errors[0].message))
       throw new Error(JSON.stringify({ added, failed, errors }))
   })
-  await stop()
-} catch (error) {
-  failed++
-  process.stdout.write(`FAIL ${error instanceof Error ? error.stack : String(error)}\n`)
+  await check("SIGTERM ends it", stop)
 } finally {
   server?.kill("SIGKILL")
   rmSync(folder, { recursive: true, force: true })
 }
-process.stdout.write(`${passed} passed, ${failed} failed\n`)
-process.exitCode = failed === 0 ? 0 : 1
+finishChecks()

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { check, finishChecks } from "./checks.mjs"
 import { readmeSteps, readPage, runSteps } from "./readme.mjs"
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url))
@@ -12,26 +13,6 @@ const BIN = join(ROOT, "node_modules/.bin")
 /** Of the client's own files, with comments, before anything makes them smaller. */
 const CLIENT_BYTES_MAX = 64 * 1024
 const RUNTIMES = join(ROOT, "test/runtimes/node_modules")
-
-let passed = 0
-let failed = 0
-
-/**
- * @param {string} name
- * @param {() => void} work throws where the promise is not kept
- */
-function check(name, work) {
-  try {
-    work()
-    passed++
-    process.stdout.write(`ok    ${name}\n`)
-  } catch (error) {
-    failed++
-    process.stdout.write(
-      `FAIL  ${name}\n${String(error instanceof Error ? error.message : error).replace(/^/gm, "      ")}\n`,
-    )
-  }
-}
 
 /**
  * Runs a program and returns what it prints; a failure shows both of its streams.
@@ -134,7 +115,7 @@ try {
   )
   const tarball = join(folder, filename)
 
-  check("the package holds the build, the texts and nothing else", () => {
+  await check("the package holds the build, the texts and nothing else", () => {
     const paths = files.map((/** @type {{ path: string }} */ { path }) => path)
     const wanted = /^(dist\/.+\.(js|d\.ts)|docs\/.+\.(md|svg|py)|README\.md|CHANGELOG\.md|LICENSE|package\.json)$/
     const strange = paths.filter((/** @type {string} */ path) => !wanted.test(path))
@@ -149,12 +130,14 @@ try {
       if (!paths.includes(path)) throw new Error(`${path} is missing`)
     }
   })
-  check("publint", () => run(join(BIN, "publint"), ["run", "--strict", tarball], ROOT))
-  check("are the types wrong? (attw, ESM only)", () => run(join(BIN, "attw"), [tarball, "--profile", "esm-only"], ROOT))
+  await check("publint", () => run(join(BIN, "publint"), ["run", "--strict", tarball], ROOT))
+  await check("are the types wrong? (attw, ESM only)", () =>
+    run(join(BIN, "attw"), [tarball, "--profile", "esm-only"], ROOT),
+  )
 
   const empty = join(folder, "empty")
   mkdirSync(empty)
-  check("npx -y -p ./prism-*.tgz prism --help, in an empty folder", () => {
+  await check("npx -y -p ./prism-*.tgz prism --help, in an empty folder", () => {
     const help = run("bash", ["-c", `cp ../${filename} . && npx -y -p ./prism-*.tgz prism --help`], empty)
     if (!help.includes("collection")) throw new Error(help)
   })
@@ -162,9 +145,9 @@ try {
   const user = join(folder, "user")
   mkdirSync(user)
   writeFileSync(join(user, "package.json"), '{ "type": "module", "private": true }\n')
-  check("npm install of the package", () => run("npm", ["install", "--no-audit", "--no-fund", tarball], user))
+  await check("npm install of the package", () => run("npm", ["install", "--no-audit", "--no-fund", tarball], user))
   const steps = readmeSteps(readPage("README.md"))
-  check("the README's first search, by command line and library", () => {
+  await check("the README's first search, by command line and library", () => {
     if (steps.length < 4) throw new Error("the README has no first search")
     const differences = runSteps(user, steps)
     if (differences.length > 0) throw new Error(differences.join("\n"))
@@ -177,7 +160,7 @@ try {
     ["Deno", [join(RUNTIMES, ".bin/deno"), "run", "-A", "--node-modules-dir=manual", "--no-lock"]],
     ["Bun", [join(RUNTIMES, ".bin/bun")]],
   ])) {
-    check(`the README's library example on ${name}`, () => {
+    await check(`the README's library example on ${name}`, () => {
       const [program = "", ...options] = command
       if (!existsSync(program)) throw new Error("not installed: npm run conformance installs the runtimes")
       rmSync(join(user, "data"), { recursive: true, force: true })
@@ -186,7 +169,7 @@ try {
     })
   }
 
-  check("the library in memory on Deno, with the network and the environment alone", () => {
+  await check("the library in memory on Deno, with the network and the environment alone", () => {
     writeFileSync(join(user, "memory.mjs"), MEMORY_PROGRAM)
     const permissions = ["--allow-net", "--allow-env", "--no-prompt"]
     const options = ["run", ...permissions, "--node-modules-dir=manual", "--no-lock", "memory.mjs"]
@@ -205,7 +188,7 @@ try {
     return run(program, options, user)
   }
   let builtOnNode = ""
-  check("a worker thread of the package builds a segment, on Node 20", () => {
+  await check("a worker thread of the package builds a segment, on Node 20", () => {
     builtOnNode = build([process.execPath, programs.node])
     if (JSON.parse(builtOnNode).threads !== 1) throw new Error(builtOnNode)
   })
@@ -226,23 +209,23 @@ try {
       },
     ],
   ])) {
-    check(`a worker thread of the package builds the same segment, ${name}`, () => {
+    await check(`a worker thread of the package builds the same segment, ${name}`, () => {
       const built = build(command())
       if (built !== builtOnNode) throw new Error(`prints ${built}but Node prints ${builtOnNode}`)
     })
   }
-  check("the client is small: it needs no package, and nothing of a platform", () => {
+  await check("the client is small: it needs no package, and nothing of a platform", () => {
     const { files, packages } = loadedWith("dist/client/index.js")
     if (packages.length > 0) throw new Error(`it imports ${packages.join(", ")}`)
     const bytes = files.reduce((sum, path) => sum + statSync(path).size, 0)
     if (bytes > CLIENT_BYTES_MAX) throw new Error(`its ${files.length} files have ${bytes} bytes`)
   })
-  check("a command that does not serve loads nothing of the server", () => {
+  await check("a command that does not serve loads nothing of the server", () => {
     const { packages } = loadedWith("dist/runtime-node/bin.js")
     const needless = packages.filter((name) => /^(zod|hono|@hono\/)/.test(name))
     if (needless.length > 0) throw new Error(`it imports ${needless.join(", ")}`)
   })
-  check("the types compile for a strict user", () => {
+  await check("the types compile for a strict user", () => {
     const program = `import { Prism, PrismError, type SearchResponse } from "prism"
 import { createClient } from "prism/client"
 const prism: Prism = await Prism.memory()
@@ -270,8 +253,7 @@ await client.search({ collection: "books", body: { limit: "3" } })
     ]
     run(join(BIN, "tsc"), [...options, "--types", "", "user.ts"], user)
   })
-  process.stdout.write(`${passed} passed, ${failed} failed\n`)
+  finishChecks()
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
-if (failed > 0) process.exitCode = 1
