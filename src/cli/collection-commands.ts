@@ -1,5 +1,6 @@
 import { ERROR_CODES, PrismError } from "../base/errors.ts"
 import { chunksOf, readText } from "../base/streams.ts"
+import { backendNames } from "../collection/backends.ts"
 import type { DetachedCopy } from "../collection/detached.ts"
 import { checkCollectionName, parseSchema, type Schema } from "../collection/schema.ts"
 import { readLines } from "../formats/lines.ts"
@@ -60,7 +61,7 @@ const list = command({
       const body = collections.map(({ name, document_count, size_bytes, backends, error }) =>
         error
           ? [name, "-", "-", `${error.code}: ${printable(error.message)}`]
-          : [name, formatCount(document_count), formatBytes(size_bytes), backendNames(backends)],
+          : [name, formatCount(document_count), formatBytes(size_bytes), backendNames(backends).join(", ")],
       )
       await context.print(table(header, [...body, ...detached.map(detachedRow)]))
     }
@@ -168,7 +169,7 @@ const inspect = command({
       ...(schema.description === undefined ? [] : [["Description", printable(schema.description)] as [string, string]]),
       ["Documents", formatCount(document_count)],
       ["Size", formatBytes(size_bytes)],
-      ["Backends", backendNames(backends)],
+      ["Backends", backendNames(backends).join(", ")],
     ]
     if (schema.vector) {
       const { embeddingField, dimension, distance, hnswM, hnswEfConstruction, hnswEfSearch } = schema.vector
@@ -260,11 +261,6 @@ async function confirm(context: Context, question: string): Promise<boolean> {
     return /^\s*y(es)?\s*$/i.test(lines[0]!.text)
   }
   return false
-}
-
-function backendNames(backends: Readonly<Record<string, boolean>>): string {
-  const names = Object.entries(backends).filter(([, present]) => present)
-  return names.map(([name]) => name).join(", ")
 }
 
 /** Undefined where the schema sets no bounds. */

@@ -15,6 +15,7 @@ import type { ExportOptions, ExportReport, LongWork } from "./archive/options.ts
 import { documentChunks, documentLines, portableChunks } from "./archive/portable.ts"
 import { snapshotChunks } from "./archive/snapshot.ts"
 import { writeArchive } from "./archive/write-archive.ts"
+import { type Backends, backendsOf } from "./backends.ts"
 import type { OptimizeOptions } from "./compactor.ts"
 import type { CollectionContext } from "./context.ts"
 import { type CheckedDocument, DocumentChecker, type DocumentInput, indexFields, parseFields } from "./document.ts"
@@ -81,7 +82,7 @@ export interface CollectionStats {
   readonly resident_bytes: number
   /** Blocks and pages that were read lately, of all collections of the Prism. */
   readonly cache: CacheStats
-  readonly backends: { readonly text: boolean; readonly vector: boolean; readonly graph: boolean }
+  readonly backends: Backends
 }
 
 export interface SegmentStats {
@@ -515,11 +516,7 @@ export class Collection<Fields = Record<string, unknown>> implements AsyncDispos
         0,
       ),
       cache: this.#context.cache.stats,
-      backends: {
-        text: this.schema.text !== undefined,
-        vector: this.schema.vector !== undefined,
-        graph: this.schema.graph !== undefined,
-      },
+      backends: backendsOf(this.schema),
     }
   }
 

@@ -1,8 +1,8 @@
 import { PrismError } from "../../base/errors.ts"
 import { parseJson } from "../../base/json.ts"
+import { backendNames } from "../../collection/backends.ts"
 import { readBody } from "../check-request.ts"
 import type { Handlers } from "../service.ts"
-import { backendNames } from "./backends.ts"
 
 /** Collections as a whole. */
 export const collectionHandlers: Handlers<

@@ -14,6 +14,7 @@ import {
   writePortable,
 } from "../../formats/portable.ts"
 import type { Sha256 } from "../../runtime.ts"
+import { backendsOf } from "../backends.ts"
 import { DocumentChecker, parseDocumentLine } from "../document.ts"
 import { Generations } from "../generations.ts"
 import { parseGraphLine } from "../graph-record.ts"
@@ -44,11 +45,7 @@ export async function* portableChunks(
     collection: name,
     prismVersion: VERSION,
     exportedAt: new Date().toISOString(),
-    backends: {
-      text: schema.text !== undefined,
-      vector: schema.vector !== undefined,
-      graph: schema.graph !== undefined,
-    },
+    backends: backendsOf(schema),
     schema: yaml,
     redacted,
   }

@@ -1,4 +1,5 @@
 // The snapshot archive: a collection's segment files leave as they are, and become a collection's again.
+
 import { assert, PrismError } from "../../base/errors.ts"
 import { VERSION } from "../../base/version.ts"
 import { encrypt } from "../../formats/encrypted.ts"
@@ -17,6 +18,7 @@ import type { Codecs } from "../../runtime.ts"
 import type { FileEntry, SegmentEntry } from "../../storage/manifest.ts"
 import { joinPath } from "../../storage/path.ts"
 import type { WritableFile } from "../../storage/storage.ts"
+import { backendsOf } from "../backends.ts"
 import type { CollectionContext } from "../context.ts"
 import { foldersOf, Generations } from "../generations.ts"
 import { parseSchema, renderSchema, type Schema } from "../schema.ts"
@@ -49,11 +51,7 @@ export async function* snapshotChunks(
     exportedAt: view.manifest.committedAt,
     generation: view.manifest.generation,
     documentCount: view.documentCount,
-    backends: {
-      text: schema.text !== undefined,
-      vector: schema.vector !== undefined,
-      graph: schema.graph !== undefined,
-    },
+    backends: backendsOf(schema),
     schema: yaml,
     redacted,
     segmentFormats: segmentFormats(schema),
