@@ -13,6 +13,7 @@ import type { AddressInfo } from "node:net"
 import { join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Prism } from "../src/runtime-node/index.ts"
+import { PACKAGE_FIELDS } from "./corpus.ts"
 import { answer, latencies, median, rounded, runStage } from "./measure.ts"
 import { readFloat16, readJsonLines, record } from "./shared-data.ts"
 
@@ -26,13 +27,7 @@ const CHECKED = 50
 const HEALTH_MS = 10
 const SCHEMA = {
   backends: {
-    text: {
-      fields: [
-        { name: "title", type: "text" },
-        { name: "text", type: "text" },
-        { name: "section", type: "string" },
-      ],
-    },
+    text: { fields: PACKAGE_FIELDS },
     vector: { embedding_field: "embedding", dimension: DIMENSION, distance: "cosine" },
   },
 } as const
@@ -41,7 +36,7 @@ interface Package {
   readonly id: string
   readonly title: string
   readonly text: string
-  readonly section: string
+  readonly [field: string]: unknown
 }
 
 type Kind = (typeof KINDS)[number] | "bare"
@@ -68,24 +63,17 @@ async function fill(folder: string): Promise<void> {
   const vectors = readFloat16(VECTORS)
   const prism = await Prism.open(folder)
   const packages = await prism.createCollection("packages", SCHEMA)
-  const queries: string[] = []
+  const asked: Filled["asked"] = []
   let place = 0
   let batch: { id: string; fields: object; vector: Float32Array }[] = []
-  for await (const { id, title, text, section } of readJsonLines<Package>(CORPUS)) {
-    batch.push({
-      id,
-      fields: { title, text, section },
-      vector: vectors.subarray(place * DIMENSION, (place + 1) * DIMENSION),
-    })
+  for await (const { id, ...fields } of readJsonLines<Package>(CORPUS)) {
+    const vector = vectors.subarray(place * DIMENSION, (place + 1) * DIMENSION)
+    batch.push({ id, fields, vector })
     // Two words of a package's own text, from packages spread over all.
-    if (place % 127 === 0 && queries.length < QUERIES) {
+    if (place % 127 === 0 && asked.length < QUERIES) {
+      const { title, text } = fields
       const words = text.match(/[a-z]{4,}/g) ?? [title]
-      queries.push(
-        JSON.stringify({
-          query: [words[1] ?? title, words[5] ?? title].join(" "),
-          vector: Array.from(batch.at(-1)?.vector as Float32Array),
-        }),
-      )
+      asked.push({ query: [words[1] ?? title, words[5] ?? title].join(" "), vector: Array.from(vector) })
     }
     place++
     if (batch.length === 2000) {
@@ -95,7 +83,6 @@ async function fill(folder: string): Promise<void> {
   }
   await packages.add(batch as never)
   await packages.optimize()
-  const asked = queries.map((query) => JSON.parse(query) as { query: string; vector: number[] })
   const found: string[][] = []
   for (const kind of KINDS) {
     for (const query of asked.slice(0, CHECKED)) {
